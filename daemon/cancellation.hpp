@@ -1,0 +1,27 @@
+#pragma once
+
+#include <atomic>
+
+namespace mcpu {
+
+/// Asks a job to stop. Requested from any thread; polled by the job's, which can also wait on
+/// `wake_fd()` (readable from the request on) beside whatever else it waits for.
+class Cancellation {
+ public:
+  Cancellation();
+  ~Cancellation();
+  Cancellation(const Cancellation&) = delete;
+  Cancellation& operator=(const Cancellation&) = delete;
+
+  void request() noexcept;
+  bool requested() const noexcept { return requested_.load(std::memory_order_acquire); }
+  int wake_fd() const noexcept { return fd_; }
+  /// Throws Error{kCancelled} if requested.
+  void check() const;
+
+ private:
+  std::atomic<bool> requested_{false};
+  int fd_;
+};
+
+}  // namespace mcpu

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "daemon/file_system.hpp"
+#include "daemon/layout.hpp"
+#include "proto/event.hpp"
+
+namespace mcpu {
+
+/// A stored event with the text that goes over the wire, made once for all watchers.
+struct StoredEvent {
+  Event event;
+  std::string json;            ///< to_json(event).dump()
+  std::string json_reduced;    ///< the same without details; equal to json if it concerns everyone
+};
+
+/// The log of every job: events are numbered without gaps, written to jobs/N/events.ndjson, synced in
+/// groups by a thread of its own, and only then visible to readers. Job 0 is the daemon's own log and
+/// is rotated at kDaemonLogBytes. emit() never throws: a log that can't be written keeps the events in
+/// memory, remembers the failure for status, and goes on. All methods may be called from any thread.
+class EventLog {
+ public:
+  static constexpr std::uint64_t kDaemonLogBytes = 1 << 20;
+
+  EventLog(FileSystem& fs, const Layout& layout);
+  ~EventLog();  ///< writes what is pending
+
+  /// Opens a job's log for appending: a new job's directory must exist; after a crash a torn last
+  /// line is cut off and numbering continues behind the last whole event.
+  void open(JobId job);
+  /// Adds an event to an open log; returns its number. `last` makes it the job's final event.
+  std::uint64_t emit(JobId job, Tier tier, Phase phase, std::string id, nlohmann::json fields,
+                     std::optional<std::uint32_t> concerns = {}, bool last = false) noexcept;
+  /// Returns when everything emitted for the job so far is durable. Throws Error{kIo} if it is not.
+  void flush(JobId job);
+  /// Forgets a finished job's events in memory once no reader needs them; they stay on disk.
+  void close(JobId job);
+
+  /// Durable events of a job with numbers from `from` on, at most `limit`; from memory while the job
+  /// is open, else from disk. Error{kNotFound} if there is no such job.
+  std::vector<std::shared_ptr<const StoredEvent>> read(JobId job, std::uint64_t from,
+                                                       std::size_t limit);
+  /// Called on the writer's thread after each group became durable. Set before any emit; the
+  /// listener must not block (the server posts to its own thread).
+  void on_durable(std::function<void()> listener);
+  /// Number of syncs so far, for the benchmark.
+  std::uint64_t sync_count() const;
+  /// Why events cannot be stored at present; empty: all is well.
+  std::string failure() const;
+
+ private:
+  struct JobLog;
+  void write_loop();
+
+  FileSystem& fs_;
+  Layout layout_;
+  mutable std::mutex mutex_;
+  std::condition_variable work_, written_;
+  std::map<JobId, std::shared_ptr<JobLog>> logs_;
+  std::function<void()> listener_;
+  std::string failure_;
+  std::uint64_t syncs_ = 0;
+  bool stopping_ = false;
+  std::thread writer_;
+};
+
+}  // namespace mcpu

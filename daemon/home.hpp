@@ -1,0 +1,93 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/digest.hpp"
+#include "daemon/file_system.hpp"
+#include "daemon/processes.hpp"
+
+namespace mcpu {
+
+/// A configuration file of a user that is kept safe.
+struct ManagedFile {
+  std::string path;     ///< relative to the home
+  std::string format;   ///< "json", "toml", "other"
+  std::string servers;  ///< JSON pointer to its MCP servers; empty: unknown
+};
+
+/// A managed file at one moment.
+struct FileState {
+  std::string path;  ///< relative to the home
+  bool exists = false;
+  std::uint32_t mode = 0;
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::uint64_t size_bytes = 0;
+  std::int64_t mtime_ns = 0;
+  Sha256 content;          ///< zero when it does not exist
+  std::string problem;     ///< why it cannot be managed ("belongs to root: chown ...", "is a FIFO"); empty: fine
+
+  /// Same content, or both absent. Times and modes do not count as a change.
+  bool same_content(const FileState& other) const {
+    return exists == other.exists && content == other.content;
+  }
+};
+nlohmann::json to_json(const FileState& state);
+FileState file_state_from_json(const nlohmann::json& json);
+
+/// What came of putting one file back.
+struct RestoreResult {
+  std::string path;
+  bool restored = false;  ///< false: left as it is because it was not as expected
+  std::string problem;    ///< why not
+};
+
+/// One user's home, reached only through workers with that user's rights. Every call starts one
+/// worker and ends it. Job thread only. `who.home` that is missing or denied: Error{kIo} naming it.
+class Home {
+ public:
+  Home(ProcessPort& processes, Identity who, std::vector<ManagedFile> files);
+
+  const Identity& who() const { return who_; }
+  const std::vector<ManagedFile>& files() const { return files_; }
+  void limit(Deadline deadline, const Cancellation* cancellation);
+
+  /// Takes the write lock on ~/.local/state/mcp-upgraded.lock (created 0600 if missing), waiting at
+  /// most `wait`; the descriptor with the lock stays in the returned object. Error{kBusy} names it.
+  UniqueFd lock(std::chrono::milliseconds wait);
+
+  using Sink = std::function<void(const FileState&, std::string_view piece, bool last)>;
+  /// States and contents of all managed files, one after the other: `sink` gets every existing
+  /// file's content in pieces. The state's digest is that of exactly the bytes passed on.
+  std::vector<FileState> save(const Sink& sink);
+  /// States alone (hashed).
+  std::vector<FileState> inspect();
+  /// Problems of the files' syntax, "FILE: line 3: ..."; for the full preflight.
+  std::vector<std::string> parse();
+
+  /// Puts one file back (content, mode; or its absence): temporary file beside it, sync, rename,
+  /// directory sync. Links to it are followed and stay links. Only if it is now as `expected` (by
+  /// content) or already as wanted; `expected` empty: whatever is there. Idempotent.
+  RestoreResult restore(const FileState& wanted, const std::string& content,
+                        const std::optional<FileState>& expected);
+  /// Removes temporary files of ours beside the managed files, left by a crash.
+  void clean();
+
+  /// Fills `directory` (made by the daemon, owned by the user) with copies of the managed files, for
+  /// checks that must not touch the real ones.
+  void fill_scratch(const std::string& directory);
+
+ private:
+  ProcessPort& processes_;
+  Identity who_;
+  std::vector<ManagedFile> files_;
+  Deadline deadline_ = Deadline::max();
+  const Cancellation* cancellation_ = nullptr;
+};
+
+}  // namespace mcpu

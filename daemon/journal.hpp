@@ -1,0 +1,49 @@
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/file_system.hpp"
+
+namespace mcpu {
+
+/// The append-only record of the running job. It exists exactly while a job is unfinished or a
+/// recovery is pending. Job thread only.
+///
+/// File: zero-filled to kJournalBytes and synced before the first record, so that undoing never
+/// needs space. Each record is one line, `CHECKSUM JSON\n`, the checksum the first 16 hex digits of
+/// SHA-256 over the record before's checksum and the JSON (so a record can't be read in another's
+/// place). A torn final record is the end of the journal; any other damage is Error{kCorrupt}.
+class Journal {
+ public:
+  static constexpr std::uint64_t kJournalBytes = 256 * 1024;
+
+  /// Creates the journal with its first record: temporary name, sync, rename, directory sync.
+  /// Error{kIo} EEXIST when there is one.
+  static std::unique_ptr<Journal> create(FileSystem& fs, const std::string& path,
+                                         const nlohmann::json& first);
+  /// Opens what a dead daemon left, to go on behind its last whole record. Empty when there is none.
+  static std::unique_ptr<Journal> open(FileSystem& fs, const std::string& path);
+
+  /// The records so far, the first included.
+  const std::vector<nlohmann::json>& records() const { return records_; }
+  /// Appends one record; durable when it returns. Grows the file only beyond kJournalBytes.
+  void append(const nlohmann::json& record);
+  /// Deletes the journal durably: the job is finished.
+  void remove();
+
+ private:
+  Journal(FileSystem& fs, std::string path) : fs_(fs), path_(std::move(path)) {}
+
+  FileSystem& fs_;
+  std::string path_;
+  std::unique_ptr<OutputFile> file_;
+  std::uint64_t end_ = 0;
+  std::string last_checksum_;
+  std::vector<nlohmann::json> records_;
+};
+
+}  // namespace mcpu

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "proto/event.hpp"
+
+namespace mcpu {
+
+/// Something worth telling that a lower layer found: an event without its job, number and time.
+struct Notice {
+  Tier tier = Tier::kInfo;
+  std::string id;  ///< of the message catalogue
+  nlohmann::json fields = nlohmann::json::object();
+};
+
+}  // namespace mcpu

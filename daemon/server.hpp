@@ -1,0 +1,49 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "daemon/service.hpp"
+#include "daemon/unique_fd.hpp"
+
+namespace mcpu {
+
+/// Limits of the server, all per connection unless named otherwise.
+struct ServerLimits {
+  std::size_t max_request_bytes = 256 * 1024;
+  std::size_t max_json_depth = 32;
+  std::size_t max_connections = 256;       ///< of the whole server; one more is closed with an error
+  std::size_t max_connections_per_uid = 128;
+  std::chrono::seconds unwritable{30};     ///< a watcher that takes nothing for so long is dropped
+};
+
+/// The Varlink server: owns the Asio loop and every connection. run() blocks its caller, which
+/// becomes the Asio thread; everything else is callable from any thread.
+class Server {
+ public:
+  Server(Service& service, ServerLimits limits);
+  ~Server();
+
+  /// Listens on a socket path: 0600 in user mode, 0666 in system mode (rights are checked for each
+  /// request). A stale socket file is replaced. REQUIRES: the state lock is held.
+  void listen(const std::string& path, bool user_mode);
+  /// Serves a listening socket passed by systemd.
+  void listen(UniqueFd socket);
+  /// Calls `idle` on the Asio thread once nobody was connected and service.idle() held for `after`;
+  /// zero: never.
+  void when_idle(std::chrono::seconds after, std::function<void()> idle);
+  /// Calls `handler` on the Asio thread for SIGTERM, SIGINT (stop) and SIGHUP (reload).
+  void on_signal(std::function<void(int signal)> handler);
+
+  void run();
+  /// Makes run() return after closing listeners and letting written replies out.
+  void stop();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mcpu

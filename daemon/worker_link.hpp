@@ -1,0 +1,59 @@
+#pragma once
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "daemon/cancellation.hpp"
+#include "daemon/unique_fd.hpp"
+
+namespace mcpu {
+
+using Deadline = std::chrono::steady_clock::time_point;
+
+/// One end of the socket pair between the daemon and a worker: frames of JSON or of raw bytes, each
+/// with a length prefix, and descriptors beside a JSON frame. Both ends use this class; what arrives
+/// is treated as hostile: every frame is bounded, JSON nested deeper than 32 is refused, and an
+/// unexpected kind, a closed link or the deadline throws. One thread.
+class WorkerLink {
+ public:
+  static constexpr std::size_t kMaxFrameBytes = 1 << 20;
+
+  explicit WorkerLink(UniqueFd socket) : socket_(std::move(socket)) {}
+
+  /// Every send and receive after this fails with Error{kTimeout} when `deadline` has passed, and
+  /// with Error{kCancelled} as soon as `cancellation` (may be null; not owned) is requested.
+  void limit(Deadline deadline, const Cancellation* cancellation);
+
+  void send(const nlohmann::json& message);
+  void send_bytes(std::string_view bytes);
+  /// A JSON frame with one descriptor beside it.
+  void send_with_descriptor(const nlohmann::json& message, int descriptor);
+
+  /// The next frame, which must be JSON (an object). `{"error": {...}}` sent by send_error is thrown
+  /// as the Error it was. Error{kWorker} for anything malformed or the end of the link.
+  nlohmann::json receive();
+  /// The next frame, which must be bytes.
+  std::string receive_bytes();
+  /// A JSON frame that must carry one descriptor.
+  std::pair<nlohmann::json, UniqueFd> receive_with_descriptor();
+
+  /// The worker's way to report a failure: receive() on the other side throws it.
+  void send_error(const class Error& error);
+
+  int descriptor() const { return socket_.get(); }
+
+ private:
+  struct Frame;
+  Frame receive_frame();
+  void send_frame(char kind, std::string_view payload, int descriptor);
+  void read_exactly(char* buffer, std::size_t size, UniqueFd* descriptor);
+  void wait_for(short events) const;
+
+  UniqueFd socket_;
+  Deadline deadline_ = Deadline::max();
+  const Cancellation* cancellation_ = nullptr;
+};
+
+}  // namespace mcpu

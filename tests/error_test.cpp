@@ -1,0 +1,11 @@
+#include <doctest/doctest.h>
+
+#include "proto/error.hpp"
+
+using namespace mcpu;
+
+TEST_CASE("an input-output error names the path and keeps errno") {
+  const Error error = io_error("rename", "/a\nb", ENOSPC);
+  CHECK(std::string(error.what()) == "cannot rename /a\\x0ab: No space left on device");
+  CHECK(error.sys() == ENOSPC);
+}
