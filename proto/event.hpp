@@ -33,9 +33,9 @@ enum class Phase {
   kRecovery
 };
 
-std::string_view tier_name(Tier tier);              ///< "DEBUG" ... "ERROR"
+std::string_view tier_name(Tier tier);                 ///< "DEBUG" ... "ERROR"
 std::optional<Tier> tier_from(std::string_view name);  ///< any case
-std::string_view phase_name(Phase phase);           ///< "resolve", "mid-check", ...
+std::string_view phase_name(Phase phase);              ///< "resolve", "mid-check", ...
 std::optional<Phase> phase_from(std::string_view name);
 
 /// One numbered line of a job's log: a fact with its message id and typed fields. `text` is the
@@ -46,7 +46,7 @@ struct Event {
   TimePoint time{};
   Tier tier = Tier::kInfo;
   Phase phase = Phase::kQueue;
-  std::string id;                              ///< "release.staged": see message_catalogue.hpp
+  std::string id;  ///< "release.staged": see message_catalogue.hpp
   nlohmann::json fields = nlohmann::json::object();
   std::string text;
   std::optional<std::uint32_t> concerns;  ///< uid whose details this shows; everyone if empty

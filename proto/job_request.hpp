@@ -26,9 +26,9 @@ struct JobRequest {
   bool force = false;
   bool worktree = false;
   bool unattended = false;
-  bool deep = false;                   ///< check only
-  std::optional<std::string> from;     ///< source other than the configured one
-  std::optional<std::string> to;       ///< version, tag, branch, commit, release; "before" to roll back
+  bool deep = false;                ///< check only
+  std::optional<std::string> from;  ///< source other than the configured one
+  std::optional<std::string> to;  ///< version, tag, branch, commit, release; "before" to roll back
   ConfigPolicy configs = ConfigPolicy::kAuto;  ///< rollback only
   std::optional<std::string> request_id;       ///< the same id is the same job
   std::optional<std::chrono::seconds> wait;    ///< limit for waiting for its turn; default by mode
@@ -45,13 +45,13 @@ bool same_work(const JobRequest& a, const JobRequest& b);
 
 /// How a job ended.
 enum class Outcome {
-  kDone,          ///< committed
-  kNothingToDo,   ///< already up to date, or skipped on purpose (unattended)
-  kFailed,        ///< failed or undone: everything is as it was
-  kRefused,       ///< not attempted: a denied release, a precondition
-  kCancelled,     ///< undone on request
-  kExpired,       ///< its waiting time ran out
-  kNotRestored    ///< failed, and something could not be put back yet: needs attention
+  kDone,         ///< committed
+  kNothingToDo,  ///< already up to date, or skipped on purpose (unattended)
+  kFailed,       ///< failed or undone: everything is as it was
+  kRefused,      ///< not attempted: a denied release, a precondition
+  kCancelled,    ///< undone on request
+  kExpired,      ///< its waiting time ran out
+  kNotRestored   ///< failed, and something could not be put back yet: needs attention
 };
 
 std::string_view outcome_name(Outcome outcome);
@@ -60,8 +60,8 @@ std::optional<Outcome> outcome_from(std::string_view name);
 /// What a job came to: the last reply of a streaming method, and jobs/N/job.json.
 struct JobResult {
   Outcome outcome = Outcome::kFailed;
-  std::string message;                                 ///< one sentence for a person
-  nlohmann::json details = nlohmann::json::object();   ///< summary: from, to, changed, backup, ...
+  std::string message;                                ///< one sentence for a person
+  nlohmann::json details = nlohmann::json::object();  ///< summary: from, to, changed, backup, ...
 };
 
 nlohmann::json to_json(const JobResult& result);

@@ -1,0 +1,131 @@
+#include "proto/message_catalogue.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace mcpu {
+
+namespace {
+
+struct Message {
+  std::string_view id;
+  std::string_view text;
+};
+
+/// Sorted by id. An id is never given another meaning: stored logs refer to it.
+constexpr auto kMessages = std::to_array<Message>({
+    {"activate.switched", "switched from {from} to {to}"},
+    {"adopt.entry", "adopted {link}, which was {what}"},
+    {"adopt.notice",
+     "updating {checkout} alone no longer changes the command: run mcpctl upgrade after it"},
+    {"changelog.line", "{text}"},
+    {"check.failed", "check {check} failed: {reason}"},
+    {"check.failed_before", "check {check} failed before this upgrade too"},
+    {"check.output", "output of {check}: {output}"},
+    {"check.passed", "check {check} passed in {milliseconds} ms"},
+    {"check.regression", "check {check} passed with the old release and fails with the new one"},
+    {"check.repeating", "check {check} failed; trying it once more"},
+    {"check.warning", "check {check}: {reason}"},
+    {"config.changed", "the new release changed {file} of {user}"},
+    {"config.conflict",
+     "{file} of {user} was changed by the release and by somebody else: both versions are kept"},
+    {"config.kept", "left {file} of {user} as it is: {reason}"},
+    {"config.restored", "restored {file} of {user}"},
+    {"daemon.started", "mcp-upgraded {version} started, process {pid}"},
+    {"daemon.stopped", "mcp-upgraded stopped: {reason}"},
+    {"event.private", "details are shown to the user concerned and to root"},
+    {"job.cancel_requested", "{by} asked to cancel this job"},
+    {"job.cancelled", "{message}"},
+    {"job.expired", "{message}"},
+    {"job.failed", "{message}"},
+    {"job.finished", "{message}"},
+    {"job.joined", "the same request is already being worked on"},
+    {"job.needs_attention", "{message}"},
+    {"job.queued", "job {job} waits for its turn at position {position}"},
+    {"job.refused", "{message}"},
+    {"job.started", "{kind} of {app} started for {owner} ({mode})"},
+    {"path.shadowed", "{link} is hidden by {by}, which comes first on PATH: {fix}"},
+    {"phase.started", "{phase}"},
+    {"preflight.passed", "requirements are met, {free} free"},
+    {"preflight.problem", "{reason}"},
+    {"prune.kept", "kept {release}: {reason}"},
+    {"prune.removed", "removed {release}, {bytes} bytes"},
+    {"recovery.redone", "job {job} had been committed: finished what was left of it"},
+    {"recovery.started", "job {job} was interrupted in step {step}: recovering"},
+    {"recovery.undone", "job {job} was undone: everything is as it was before it"},
+    {"release.denied",
+     "{release} is marked as broken by check {check}: it is not tried again unattended"},
+    {"release.held_warning",
+     "{release} was held after a rollback; upgrading to it because it was asked for"},
+    {"resolve.release", "release {release} is version {version} from {origin}"},
+    {"resolve.up_to_date", "already up to date: {release}"},
+    {"rollback.held",
+     "{release} is held: unattended upgrades leave it out until something newer appears"},
+    {"rollback.target", "rolling back to {release}"},
+    {"snapshot.saved", "saved {files} configuration files of {user}, {bytes} bytes"},
+    {"snapshot.skipped", "configuration of {user} left alone: {reason}"},
+    {"stage.done", "staged {release}: {files} files, {changed} changed, {bytes} bytes"},
+    {"stage.exists", "{release} is already staged and verified"},
+    {"stage.progress", "staged {done} of {total} files, {bytes} bytes"},
+    {"stage.reused", "{files} unchanged files taken from the release before"},
+    {"state.damaged", "{file} is damaged and was set aside as {aside}"},
+    {"summary.line", "{text}"},
+    {"unattended.skipped", "skipped {release}: {reason}"},
+    {"undo.done", "everything is as it was before this job"},
+    {"undo.pending", "not restored yet: {what}; {remedy}"},
+    {"undo.started", "undoing: {reason}"},
+    {"undo.step", "undone: {step}"},
+});
+
+static_assert(std::is_sorted(kMessages.begin(), kMessages.end(),
+                             [](const Message& a, const Message& b) { return a.id < b.id; }));
+
+std::string shown(const nlohmann::json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (!value.is_array()) {
+    return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  }
+  std::string list;
+  for (const nlohmann::json& each : value) list += (list.empty() ? "" : ", ") + shown(each);
+  return list;
+}
+
+std::string without_template(std::string_view id, const nlohmann::json& fields) {
+  return std::string(id) + (fields.empty() ? "" : " " + shown(fields));
+}
+
+}  // namespace
+
+std::optional<std::string_view> message_template(std::string_view id) {
+  const auto found = std::lower_bound(
+      kMessages.begin(), kMessages.end(), id,
+      [](const Message& message, std::string_view key) { return message.id < key; });
+  if (found == kMessages.end() || found->id != id) return std::nullopt;
+  return found->text;
+}
+
+std::string render_message(std::string_view id, const nlohmann::json& fields) {
+  const std::optional<std::string_view> pattern = message_template(id);
+  if (!pattern) return without_template(id, fields);
+  std::string text;
+  std::string_view rest = *pattern;
+  while (!rest.empty()) {
+    const std::size_t open = rest.find('{');
+    const std::size_t close = open == rest.npos ? open : rest.find('}', open);
+    text += rest.substr(0, open);
+    if (close == rest.npos) break;
+    const std::string_view placeholder = rest.substr(open, close - open + 1);
+    const std::string key(placeholder.substr(1, placeholder.size() - 2));
+    text += fields.contains(key) ? shown(fields.at(key)) : std::string(placeholder);
+    rest.remove_prefix(close + 1);
+  }
+  return text;
+}
+
+std::vector<std::string_view> message_ids() {
+  std::vector<std::string_view> ids;
+  for (const Message& message : kMessages) ids.push_back(message.id);
+  return ids;
+}
+
+}  // namespace mcpu
