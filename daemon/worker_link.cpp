@@ -1,0 +1,314 @@
+#include "daemon/worker_link.hpp"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "proto/error.hpp"
+#include "proto/text.hpp"
+
+namespace mcpu {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kMaxMessageBytes = 4096;
+constexpr std::size_t kMaxContextBytes = 16 * 1024;
+/// More than one is a violation, but all that came must be closed, so there is room to see them.
+constexpr std::size_t kMaxDescriptors = 8;
+
+Error worker_error(const std::string& what) { return Error(Code::kWorker, what); }
+
+Error link_closed() {
+  return worker_error("the worker ended before it had answered: it crashed or was killed");
+}
+
+bool is_gone(int errno_value) { return errno_value == EPIPE || errno_value == ECONNRESET; }
+
+/// Counting brackets before parsing: the parser would build the whole nest first.
+bool deeper_than(std::string_view text, unsigned limit) {
+  unsigned depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > limit) return true;
+    } else if ((c == ']' || c == '}') && depth > 0) {
+      --depth;
+    }
+  }
+  return false;
+}
+
+/// What a worker may say of its work. It cannot cancel a job or blame the client.
+bool may_come_from_worker(Code code) {
+  static constexpr std::array kAllowed{
+      Code::kInvalidRequest, Code::kNotFound, Code::kBusy, Code::kNoSource, Code::kRefused,
+      Code::kSource,         Code::kCheck,    Code::kIo,   Code::kCorrupt,  Code::kTimeout};
+  return std::find(kAllowed.begin(), kAllowed.end(), code) != kAllowed.end();
+}
+
+Code code_from(std::string_view name) {
+  for (int i = 0; i <= static_cast<int>(Code::kInternal); ++i) {
+    const auto code = static_cast<Code>(i);
+    if (code_name(code) == name && may_come_from_worker(code)) return code;
+  }
+  return Code::kWorker;
+}
+
+std::string string_or(const json& object, const char* key, const char* otherwise) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : otherwise;
+}
+
+/// The context of an error, kept only in the form that Error relies on.
+json safe_context(const json& error) {
+  const auto found = error.find("context");
+  if (found == error.end() || !found->is_object()) return json::object();
+  auto context = *found;
+  const auto number = context.find("errno");
+  if (number != context.end() && !number->is_number_integer()) context.erase("errno");
+  return context.dump().size() <= kMaxContextBytes ? context : json::object();
+}
+
+void throw_if_error(const json& message) {
+  const auto found = message.find("error");
+  if (found == message.end() || !found->is_object()) return;
+  auto what = string_or(*found, "message", "the worker failed without saying why");
+  if (what.size() > kMaxMessageBytes) what = to_utf8(what.substr(0, kMaxMessageBytes));
+  throw Error(code_from(string_or(*found, "code", "")), what, safe_context(*found));
+}
+
+json parse_message(const std::string& payload) {
+  if (deeper_than(payload, WorkerLink::kMaxDepth)) {
+    throw worker_error("a worker sent a message nested too deeply: it is not to be trusted");
+  }
+  auto message = json::parse(payload, nullptr, /*allow_exceptions=*/false);
+  if (!message.is_object()) {
+    throw worker_error(
+        "a worker sent something that is not a JSON object: it is not to be trusted");
+  }
+  throw_if_error(message);
+  return message;
+}
+
+std::string to_payload(const json& message) {
+  try {
+    return message.dump();
+  } catch (const json::type_error& error) {
+    throw Error(Code::kInternal,
+                std::string("a message for a worker is not UTF-8 (paths must be escaped): ") +
+                    error.what());
+  }
+}
+
+/// Takes over every descriptor of a received message: none may leak, whatever was sent.
+/// False if there was more than the one that `descriptor` can hold.
+bool take_descriptors(msghdr& message, UniqueFd* descriptor) {
+  bool acceptable = (message.msg_flags & MSG_CTRUNC) == 0;
+  for (auto* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+    const auto count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int raw = -1;
+      std::memcpy(&raw, CMSG_DATA(part) + i * sizeof(int), sizeof raw);
+      UniqueFd received(raw);
+      if (descriptor == nullptr || *descriptor) {
+        acceptable = false;
+      } else {
+        *descriptor = std::move(received);
+      }
+    }
+  }
+  return acceptable;
+}
+
+/// sendmsg of what is left of header and payload, with the descriptor beside the first byte.
+ssize_t send_some(int socket, std::string_view head, std::string_view body, int descriptor) {
+  std::array<iovec, 2> parts{iovec{const_cast<char*>(head.data()), head.size()},
+                             iovec{const_cast<char*>(body.data()), body.size()}};
+  msghdr message{};
+  message.msg_iov = parts.data();
+  message.msg_iovlen = parts.size();
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  if (descriptor >= 0) {
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    auto* part = CMSG_FIRSTHDR(&message);
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(part), &descriptor, sizeof descriptor);
+  }
+  return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+}  // namespace
+
+struct WorkerLink::Frame {
+  char kind = 0;
+  std::string payload;
+  UniqueFd descriptor;
+};
+
+WorkerLink::Header WorkerLink::header(char kind, std::size_t payload_bytes) {
+  Header header{kind};
+  for (std::size_t i = 0; i < 4; ++i) {
+    header[i + 1] = static_cast<char>((payload_bytes >> (8 * i)) & 0xff);
+  }
+  return header;
+}
+
+void WorkerLink::limit(Deadline deadline, const Cancellation* cancellation) {
+  deadline_ = deadline;
+  cancellation_ = cancellation;
+}
+
+void WorkerLink::send(const json& message) { send_frame(kJson, to_payload(message), -1); }
+
+void WorkerLink::send_bytes(std::string_view bytes) { send_frame(kBytes, bytes, -1); }
+
+void WorkerLink::send_with_descriptor(const json& message, int descriptor) {
+  send_frame(kJson, to_payload(message), descriptor);
+}
+
+void WorkerLink::send_error(const Error& error) {
+  json body{{"code", code_name(error.code())}, {"message", to_utf8(error.what())}};
+  try {
+    if (error.context().dump().size() <= kMaxContextBytes) body["context"] = error.context();
+  } catch (const json::exception&) {
+    // A context with foreign bytes is left out: the message says what matters.
+  }
+  send({{"error", body}});
+}
+
+json WorkerLink::receive() {
+  auto frame = receive_frame();
+  if (frame.kind != kJson) throw worker_error("a worker sent bytes where a message was due");
+  if (frame.descriptor) throw worker_error("a worker sent a descriptor nobody asked for");
+  return parse_message(frame.payload);
+}
+
+std::string WorkerLink::receive_bytes() {
+  auto frame = receive_frame();
+  if (frame.descriptor) throw worker_error("a worker sent a descriptor nobody asked for");
+  if (frame.kind != kBytes) {
+    parse_message(frame.payload);  // throws the error, if it is one
+    throw worker_error("a worker sent a message where bytes were due");
+  }
+  return std::move(frame.payload);
+}
+
+std::pair<json, UniqueFd> WorkerLink::receive_with_descriptor() {
+  auto frame = receive_frame();
+  if (frame.kind != kJson) throw worker_error("a worker sent bytes where a message was due");
+  auto message = parse_message(frame.payload);
+  if (!frame.descriptor) throw worker_error("a worker did not send the descriptor it had to send");
+  return {std::move(message), std::move(frame.descriptor)};
+}
+
+WorkerLink::Frame WorkerLink::receive_frame() {
+  Header head{};
+  Frame frame;
+  read_exactly(head.data(), head.size(), &frame.descriptor);
+  frame.kind = head[0];
+  std::size_t size = 0;
+  for (std::size_t i = 4; i > 0; --i) size = size << 8 | static_cast<unsigned char>(head[i]);
+  if ((frame.kind != kJson && frame.kind != kBytes) || size > kMaxFrameBytes) {
+    throw worker_error("a worker sent a malformed or oversized frame: it is not to be trusted");
+  }
+  frame.payload.resize(size);
+  read_exactly(frame.payload.data(), size, nullptr);
+  return frame;
+}
+
+void WorkerLink::send_frame(char kind, std::string_view payload, int descriptor) {
+  if (payload.size() > kMaxFrameBytes) {
+    throw Error(Code::kInternal, "a message for a worker is larger than a frame may be");
+  }
+  const auto head = header(kind, payload.size());
+  std::string_view rest_of_head(head.data(), head.size());
+  while (!rest_of_head.empty() || !payload.empty()) {
+    check_limits();
+    const auto sent = send_some(socket_.get(), rest_of_head, payload, descriptor);
+    if (sent < 0 && errno == EAGAIN) {
+      wait_for(POLLOUT);
+    } else if (sent < 0 && is_gone(errno)) {
+      throw_farewell();
+    } else if (sent < 0 && errno != EINTR) {
+      throw io_error("write to", "a worker", errno);
+    } else if (sent > 0) {
+      const auto from_head = std::min(static_cast<std::size_t>(sent), rest_of_head.size());
+      rest_of_head.remove_prefix(from_head);
+      payload.remove_prefix(static_cast<std::size_t>(sent) - from_head);
+      descriptor = -1;  // it went beside the first byte
+    }
+  }
+}
+
+void WorkerLink::read_exactly(char* buffer, std::size_t size, UniqueFd* descriptor) {
+  while (size > 0) {
+    check_limits();
+    iovec part{buffer, size};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxDescriptors)> control{};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const auto got = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (got == 0 || (got < 0 && is_gone(errno))) throw link_closed();
+    if (got > 0) {
+      if (!take_descriptors(message, descriptor)) {
+        throw worker_error("a worker sent descriptors nobody asked for");
+      }
+      buffer += got;
+      size -= static_cast<std::size_t>(got);
+    } else if (errno == EAGAIN) {
+      wait_for(POLLIN);
+    } else if (errno != EINTR) {
+      throw io_error("read from", "a worker", errno);
+    }
+  }
+}
+
+void WorkerLink::check_limits() const {
+  if (cancellation_ != nullptr) cancellation_->check();
+  if (deadline_ != Deadline::max() && std::chrono::steady_clock::now() >= deadline_) {
+    throw Error(Code::kTimeout, "a worker did not finish in time and was stopped");
+  }
+}
+
+void WorkerLink::wait_for(short events) const {
+  std::array<pollfd, 2> polled{
+      pollfd{socket_.get(), events, 0},
+      pollfd{cancellation_ != nullptr ? cancellation_->wake_fd() : -1, POLLIN, 0}};
+  int timeout_ms = -1;
+  if (deadline_ != Deadline::max()) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline_ - std::chrono::steady_clock::now());
+    timeout_ms = static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 60'000));
+  }
+  if (::poll(polled.data(), polled.size(), timeout_ms) < 0 && errno != EINTR) {
+    throw io_error("wait for", "a worker", errno);
+  }
+  // Whatever woke us, the caller tries again and looks at its limits first.
+}
+
+void WorkerLink::throw_farewell() {
+  for (;;) {
+    auto frame = receive_frame();  // throws at the end of what the worker left
+    if (frame.kind == kJson) parse_message(frame.payload);
+  }
+}
+
+}  // namespace mcpu
