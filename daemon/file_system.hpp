@@ -67,9 +67,10 @@ enum class IfExists { kFail, kReplace };
 
 /// The one seam to the file system: every change of it, the workers' included, is a call of this
 /// interface, so that a test can stop the program before and after any of them. Paths are absolute
-/// byte strings. The last component of a path is never followed if it is a link (the one exception:
-/// `read_link`'s caller follows by hand). Every failure is thrown as Error{kIo} with the path and
-/// errno. All methods may be called from any thread.
+/// byte strings. The last component of a path is never followed if it is a link, except by `space`,
+/// `writable` and `sync_directory`, which change nothing (to follow, append "/." to a path). Every
+/// failure is thrown as Error{kIo} with the path and errno. All methods may be called from any
+/// thread. New files and directories get exactly the mode given: the umask does not count.
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
@@ -97,7 +98,8 @@ class FileSystem {
   /// A second name for the same file.
   virtual void hard_link(const std::string& existing, const std::string& path) = 0;
   /// A new file sharing the other's blocks. False, with nothing made, where that is not possible.
-  virtual bool reflink(const std::string& existing, const std::string& path, std::uint32_t mode) = 0;
+  virtual bool reflink(const std::string& existing, const std::string& path,
+                       std::uint32_t mode) = 0;
   /// rename(2), or with IfExists::kFail renameat2(RENAME_NOREPLACE).
   virtual void rename(const std::string& from, const std::string& to,
                       IfExists if_exists = IfExists::kReplace) = 0;
@@ -120,7 +122,7 @@ class FileSystem {
                                          std::chrono::milliseconds wait) = 0;
 };
 
-/// The real one. Stateless; one for the process.
+/// The real one; one for the process.
 std::unique_ptr<FileSystem> make_posix_file_system();
 
 }  // namespace mcpu

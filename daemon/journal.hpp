@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "daemon/file_system.hpp"
@@ -13,10 +14,11 @@ namespace mcpu {
 /// The append-only record of the running job. It exists exactly while a job is unfinished or a
 /// recovery is pending. Job thread only.
 ///
-/// File: zero-filled to kJournalBytes and synced before the first record, so that undoing never
-/// needs space. Each record is one line, `CHECKSUM JSON\n`, the checksum the first 16 hex digits of
-/// SHA-256 over the record before's checksum and the JSON (so a record can't be read in another's
-/// place). A torn final record is the end of the journal; any other damage is Error{kCorrupt}.
+/// File: zero-filled to kJournalBytes before it gets its name, so that undoing never needs space. A
+/// header line with the format, then each record as one line, `CHECKSUM JSON\n`, the checksum the
+/// first 16 hex digits of SHA-256 over the record before's checksum and the JSON (so a record can't
+/// be read in another's place). A torn final record is the end of the journal; any other damage is
+/// Error{kCorrupt}.
 class Journal {
  public:
   static constexpr std::uint64_t kJournalBytes = 256 * 1024;
@@ -25,12 +27,15 @@ class Journal {
   /// Error{kIo} EEXIST when there is one.
   static std::unique_ptr<Journal> create(FileSystem& fs, const std::string& path,
                                          const nlohmann::json& first);
-  /// Opens what a dead daemon left, to go on behind its last whole record. Empty when there is none.
+  /// Opens what a dead daemon left, to go on behind its last whole record. Empty when there is
+  /// none.
   static std::unique_ptr<Journal> open(FileSystem& fs, const std::string& path);
 
   /// The records so far, the first included.
   const std::vector<nlohmann::json>& records() const { return records_; }
-  /// Appends one record; durable when it returns. Grows the file only beyond kJournalBytes.
+  /// Appends one record; durable when it returns. Grows the file only beyond kJournalBytes. After a
+  /// failed write it may be called again; after a failed sync nobody knows what the disk holds, and
+  /// every further call fails in the same way: open the journal anew to see.
   void append(const nlohmann::json& record);
   /// Deletes the journal durably: the job is finished.
   void remove();
@@ -38,10 +43,20 @@ class Journal {
  private:
   Journal(FileSystem& fs, std::string path) : fs_(fs), path_(std::move(path)) {}
 
+  std::string encode(const nlohmann::json& record) const;
+  /// Takes a whole line, newline included, that is durable at end_.
+  void accept(std::string_view line);
+  void read(std::string_view content);
+  /// Zeroes what a torn append left, so that it cannot be taken for a part of the next record.
+  void clear_garbage();
+  void sync();
+
   FileSystem& fs_;
   std::string path_;
-  std::unique_ptr<OutputFile> file_;
-  std::uint64_t end_ = 0;
+  std::unique_ptr<OutputFile> file_;  ///< null: removed, or a sync failed with broken_errno_
+  int broken_errno_ = 0;
+  std::uint64_t end_ = 0;          ///< behind the last whole record
+  std::uint64_t garbage_end_ = 0;  ///< behind the last byte that may not be zero
   std::string last_checksum_;
   std::vector<nlohmann::json> records_;
 };

@@ -1,1 +1,167 @@
+#include "daemon/journal.hpp"
+
 #include <doctest/doctest.h>
+
+#include <cerrno>
+
+#include "daemon/durable.hpp"
+#include "proto/error.hpp"
+#include "scratch_directory.hpp"
+
+using namespace mcpu;
+using nlohmann::json;
+
+namespace {
+
+struct Fixture {
+  ScratchDirectory scratch;
+  std::unique_ptr<FileSystem> fs = make_posix_file_system();
+  std::string path = scratch / "journal";
+
+  std::string content() { return read_file(*fs, path, 10'000'000); }
+  /// The bytes up to the last that is not zero.
+  std::string written() {
+    std::string bytes = content();
+    bytes.resize(bytes.find_last_not_of('\0') + 1);
+    return bytes;
+  }
+  void put(const std::string& bytes) {
+    const auto file = fs->open_output(path);
+    file->truncate(0);
+    file->truncate(Journal::kJournalBytes);
+    file->write_at(0, bytes);
+  }
+  std::vector<json> reopened() { return Journal::open(*fs, path)->records(); }
+  bool corrupt() {
+    try {
+      Journal::open(*fs, path);
+    } catch (const Error& error) {
+      return error.code() == Code::kCorrupt;
+    }
+    return false;
+  }
+};
+
+json record(int number) { return {{"step", number}, {"text", "a\nb \xE4\xBD\xA0"}}; }
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "records written are the records read after a restart") {
+  {
+    const auto journal = Journal::create(*fs, path, record(0));
+    journal->append(record(1));
+  }
+  const auto journal = Journal::open(*fs, path);
+  REQUIRE(journal != nullptr);
+  journal->append(record(2));
+  CHECK(journal->records() == std::vector<json>{record(0), record(1), record(2)});
+  CHECK(reopened() == journal->records());
+}
+
+TEST_CASE_FIXTURE(Fixture, "no journal is no error") { CHECK(Journal::open(*fs, path) == nullptr); }
+
+TEST_CASE_FIXTURE(Fixture, "a journal is never made over another") {
+  Journal::create(*fs, path, record(0));
+  CHECK_THROWS_WITH_AS(Journal::create(*fs, path, record(1)), doctest::Contains("File exists"),
+                       Error);
+  CHECK(reopened() == std::vector<json>{record(0)});
+  CHECK(fs->list(scratch.path()) == std::vector<std::string>{"journal"});
+}
+
+TEST_CASE_FIXTURE(Fixture, "a torn final record is dropped, wherever it was torn") {
+  std::size_t whole = 0;
+  {
+    const auto journal = Journal::create(*fs, path, record(0));
+    journal->append(record(1));
+    whole = written().size();
+    journal->append(record(2));
+  }
+  const std::string all = written();
+  for (std::size_t size = whole; size < all.size(); ++size) {
+    put(all.substr(0, size));
+    REQUIRE(reopened() == std::vector<json>{record(0), record(1)});
+    const auto journal = Journal::open(*fs, path);
+    journal->append(record(7));
+    REQUIRE(reopened() == std::vector<json>{record(0), record(1), record(7)});
+    // The end without its beginning: the pages of one record reach the disk in any order.
+    put(all.substr(0, whole) + std::string(size - whole, '\0') + all.substr(size));
+    REQUIRE(reopened().size() == (size == whole ? 3U : 2U));
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture, "a flipped byte anywhere before the final record is corruption") {
+  std::size_t last = 0;
+  {
+    const auto journal = Journal::create(*fs, path, record(0));
+    journal->append(record(1));
+    last = written().size();
+    journal->append(record(2));
+  }
+  const std::string all = written();
+  for (std::size_t i = 0; i < last; ++i) {
+    for (const int flip : {0x01, 0x20, 0x80}) {
+      std::string bytes = all;
+      bytes[i] = static_cast<char>(bytes[i] ^ flip);
+      put(bytes);
+      CAPTURE(i);
+      REQUIRE(corrupt());
+    }
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture, "a record moved, repeated or left out is corruption") {
+  std::vector<std::size_t> ends;
+  {
+    const auto journal = Journal::create(*fs, path, record(0));
+    for (int i = 1; i <= 4; ++i) {
+      ends.push_back(written().size());
+      journal->append(record(i));
+    }
+  }
+  const std::string all = written();
+  const std::string start = all.substr(0, ends[0]);
+  const auto line = [&](std::size_t i) { return all.substr(ends[i - 1], ends[i] - ends[i - 1]); };
+  const std::string rest = all.substr(ends[3]);
+  put(start + line(1) + line(2) + line(3) + rest);
+  CHECK(reopened().size() == 5);
+  put(start + line(2) + line(1) + line(3) + rest);
+  CHECK(corrupt());
+  put(start + line(1) + line(1) + line(2) + line(3) + rest);
+  CHECK(corrupt());
+  put(start + line(2) + line(3) + rest);
+  CHECK(corrupt());
+}
+
+TEST_CASE_FIXTURE(Fixture, "an empty file and one of a newer format are refused") {
+  fs->create(path, 0600);
+  CHECK(corrupt());
+  put("mcp-upgraded journal 2\n");
+  CHECK(corrupt());
+  put("mcp-upgraded journal 1\n");
+  CHECK(corrupt());
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "the journal takes its space in advance and grows beyond it only when full") {
+  const auto journal = Journal::create(*fs, path, record(0));
+  const json big = {{"text", std::string(50'000, 'x')}};
+  for (int i = 0; i < 4; ++i) journal->append(big);
+  CHECK(fs->info(path)->size_bytes == Journal::kJournalBytes);
+  for (int i = 0; i < 4; ++i) journal->append(big);
+  CHECK(fs->info(path)->size_bytes > Journal::kJournalBytes);
+  CHECK(reopened() == journal->records());
+}
+
+TEST_CASE_FIXTURE(Fixture, "text that is not UTF-8 does not stop a record") {
+  const auto journal = Journal::create(*fs, path, {{"output", "\xC4\xE3 cut \xC4"}});
+  journal->append({{"output", "\xFF"}});
+  CHECK(reopened()[1]["output"] == "\xEF\xBF\xBD");
+  CHECK(reopened() == journal->records());
+}
+
+TEST_CASE_FIXTURE(Fixture, "a removed journal is gone and takes nothing more") {
+  const auto journal = Journal::create(*fs, path, record(0));
+  journal->remove();
+  CHECK(fs->list(scratch.path()).empty());
+  CHECK_THROWS_AS(journal->append(record(1)), Error);
+}
