@@ -1,0 +1,75 @@
+#include "daemon/configuration_file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <optional>
+#include <system_error>
+
+#include "daemon/configuration_reader.hpp"
+#include "daemon/unique_fd.hpp"
+#include "proto/error.hpp"
+#include "proto/text.hpp"
+
+namespace mcpu {
+namespace {
+
+[[noreturn]] void refuse_file(const std::string& file, const std::string& reason) {
+  throw Error(Code::kConfig, escape_path(file) + ": " + reason,
+              {{"file", file}, {"line", 0}, {"key", ""}, {"reason", reason}});
+}
+
+[[noreturn]] void refuse_unreadable(const std::string& file) {
+  refuse_file(file, "cannot be read: " + std::generic_category().message(errno));
+}
+
+void judge_file(const std::string& file, const struct stat& status, bool user_mode) {
+  if (!S_ISREG(status.st_mode)) refuse_file(file, "is not a regular file");
+  if (user_mode) return;
+  const std::string name = escape_path(file);
+  if (status.st_uid != 0 && status.st_uid != geteuid())
+    refuse_file(file, "belongs to uid " + std::to_string(status.st_uid) +
+                          ", who could have anything run as root: chown root " + name);
+  if (status.st_mode & (S_IWGRP | S_IWOTH))
+    refuse_file(file, "can be written by others than its owner: chmod go-w " + name);
+}
+
+std::string read_all(const std::string& file, int descriptor) {
+  std::string text;
+  char buffer[1 << 14];
+  while (text.size() <= kMaxConfigurationBytes) {
+    const ssize_t got = read(descriptor, buffer, sizeof buffer);
+    if (got == 0) break;
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) refuse_unreadable(file);
+    text.append(buffer, static_cast<std::size_t>(got));
+  }
+  return text;
+}
+
+/// Empty when there is no such file.
+std::optional<std::string> read_file(const std::string& file, bool user_mode) {
+  // A link is followed: people keep their configuration in a repository of dotfiles.
+  const UniqueFd descriptor(open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!descriptor) {
+    if (errno == ENOENT || errno == ENOTDIR) return {};
+    refuse_unreadable(file);
+  }
+  struct stat status = {};
+  if (fstat(descriptor.get(), &status) != 0) refuse_unreadable(file);
+  judge_file(file, status, user_mode);
+  return read_all(file, descriptor.get());
+}
+
+}  // namespace
+
+Configuration load_configuration(const Instance& instance, const std::string& home) {
+  const std::optional<std::string> text = read_file(instance.config_file, instance.user_mode);
+  if (text) return parse_configuration(*text, instance.config_file, instance.link_directory, home);
+  if (instance.config_required) refuse_file(instance.config_file, "does not exist");
+  return default_configuration(instance.link_directory);
+}
+
+}  // namespace mcpu

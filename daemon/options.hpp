@@ -1,0 +1,29 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "daemon/layout.hpp"
+
+namespace mcpu {
+
+/// The daemon's command line.
+struct DaemonOptions {
+  InstanceOptions instance;  ///< `user` is set if neither was given and we are not root
+  bool on_demand = false;    ///< started by mcpctl: diagnostics go to a file
+  bool check_config = false;
+  bool verbose = false;
+  std::string program_directory;  ///< where the worker programs are; empty: found by itself
+};
+
+/// What the command line came to: options, or nothing and the exit code (help or version were
+/// printed: 0, a usage error was: 2).
+struct ParsedOptions {
+  std::optional<DaemonOptions> options;
+  int exit_code = 0;
+};
+
+/// Reads the command line; prints help, the version or what is wrong.
+ParsedOptions parse_daemon_options(int argc, const char* const* argv, bool is_root);
+
+}  // namespace mcpu
