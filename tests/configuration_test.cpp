@@ -38,6 +38,19 @@ TEST_CASE("an empty object is the built-in configuration") {
   CHECK(expected.application("").files.size() == 11);
 }
 
+TEST_CASE("the installed example says exactly what is built in") {
+  std::ifstream file(MCPU_SOURCE_DIR "/systemd/config.example.json");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const nlohmann::json effective = to_json(parse(text));
+  CHECK(effective == to_json(default_configuration("/links")));
+  const nlohmann::json example = nlohmann::json::parse(text, nullptr, true, true);
+  for (const auto& [key, value] : effective.items())
+    CHECK_MESSAGE(example.contains(key), "the example leaves out " << key);
+  const auto application = "/applications/mcp"_json_pointer;
+  for (const auto& [key, value] : effective.at(application).items())
+    CHECK_MESSAGE(example.at(application).contains(key), "the example leaves out " << key);
+}
+
 TEST_CASE("the effective configuration reads back as itself") {
   const std::string text = std::string(R"({"idle_exit": 0, "wait": {"quick": 1},
       "limits": {"resolve_seconds": 7, "tree_entries": 10}, "applications": {)") +
