@@ -1,9 +1,10 @@
+#include "daemon/check_steps.hpp"
+
 #include <algorithm>
 #include <thread>
 
 #include "daemon/durable.hpp"
 #include "daemon/state_store.hpp"
-#include "daemon/steps.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -14,6 +15,51 @@ using nlohmann::json;
 
 constexpr std::chrono::seconds kHomeLimit{10};
 
+}  // namespace
+
+CheckTarget entry_target(const StepContext& context, const std::string& home) {
+  CheckTarget target;
+  for (const EntryPoint& entry : context.plan.entry_points) {
+    target.programs[entry.name] = entry.link;
+  }
+  target.environment["HOME"] = home;
+  target.directory = home;
+  return target;
+}
+
+CheckJudge::Run check_runner(std::chrono::seconds deadline, StepContext& context,
+                             const ManagedUser& user) {
+  const auto end = std::chrono::steady_clock::now() + deadline;
+  return [&context, &user, end](std::vector<CheckRun> runs) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        end - std::chrono::steady_clock::now());
+    if (left.count() <= 0) {
+      throw Error(Code::kTimeout, "the checks of this job took too long altogether: see "
+                                  "limits.all_checks_seconds in the configuration");
+    }
+    for (CheckRun& run : runs) run.deadline = std::min(run.deadline, left);
+    return run_checks(context.tools.processes, user.who, runs,
+                      std::max(2U, std::thread::hardware_concurrency()),
+                      context.running.cancellation);
+  };
+}
+
+std::string make_scratch(StepContext& context, const ManagedUser& user) {
+  FileSystem& fs = context.tools.fs;
+  const std::string directory =
+      context.tools.layout.scratch(context.plan.job) + "/" + std::to_string(user.who.uid);
+  make_directories(fs, parent_path(directory), 0711);
+  remove_tree(fs, directory);
+  fs.make_directory(directory, 0700);
+  if (fs.info(directory)->uid != user.who.uid) {
+    fs.set_owner(directory, user.who.uid, user.who.gid);
+  }
+  context.home(user, kHomeLimit).fill_scratch(directory);
+  return directory;
+}
+
+namespace {
+
 /// A release run from where it is stored.
 CheckTarget stored_target(const StepContext& context, const std::string& release,
                           const std::string& home) {
@@ -22,17 +68,6 @@ CheckTarget stored_target(const StepContext& context, const std::string& release
     target.programs[spec.name] =
         context.tools.layout.tree(context.plan.app, release) + "/" + spec.path;
     target.environment.insert(spec.environment.begin(), spec.environment.end());
-  }
-  target.environment["HOME"] = home;
-  target.directory = home;
-  return target;
-}
-
-/// The entry points as the user would run them.
-CheckTarget entry_target(const StepContext& context, const std::string& home) {
-  CheckTarget target;
-  for (const EntryPoint& entry : context.plan.entry_points) {
-    target.programs[entry.name] = entry.link;
   }
   target.environment["HOME"] = home;
   target.directory = home;
@@ -56,23 +91,6 @@ std::optional<CheckTarget> old_target(const StepContext& context, const std::str
                                        : std::nullopt;
 }
 
-/// Runs checks as `user` until the step's deadline.
-CheckJudge::Run runner(const Step& step, StepContext& context, const ManagedUser& user) {
-  const auto end = std::chrono::steady_clock::now() + step.deadline;
-  return [&context, &user, end](std::vector<CheckRun> runs) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        end - std::chrono::steady_clock::now());
-    if (left.count() <= 0) {
-      throw Error(Code::kTimeout, "the checks of this job took too long altogether: see "
-                                  "limits.all_checks_seconds in the configuration");
-    }
-    for (CheckRun& run : runs) run.deadline = std::min(run.deadline, left);
-    return run_checks(context.tools.processes, user.who, runs,
-                      std::max(2U, std::thread::hardware_concurrency()),
-                      context.running.cancellation);
-  };
-}
-
 /// Fails the job when a required user's checks failed; anybody else's only warn.
 void settle(StepContext& context, const ManagedUser& user, const Verdict& verdict) {
   if (verdict.passed) return;
@@ -85,20 +103,6 @@ void settle(StepContext& context, const ManagedUser& user, const Verdict& verdic
   context.verdict = verdict;
   throw Error(Code::kCheck, text,
               {{"check", verdict.check}, {"regression", verdict.regression}});
-}
-
-std::string make_scratch(StepContext& context, const ManagedUser& user) {
-  FileSystem& fs = context.tools.fs;
-  const std::string directory =
-      context.tools.layout.scratch(context.plan.job) + "/" + std::to_string(user.who.uid);
-  make_directories(fs, parent_path(directory), 0711);
-  remove_tree(fs, directory);
-  fs.make_directory(directory, 0700);
-  if (fs.info(directory)->uid != user.who.uid) {
-    fs.set_owner(directory, user.who.uid, user.who.gid);
-  }
-  context.home(user, kHomeLimit).fill_scratch(directory);
-  return directory;
 }
 
 std::vector<CheckSpec> post_checks(const Application& app, bool full) {
@@ -133,7 +137,7 @@ void apply_mid_check(const Step& step, StepContext& context) {
   }
   for (const ManagedUser& user : context.active_users()) {
     const std::string scratch = make_scratch(context, user);
-    CheckJudge judge(runner(step, context, user), context.log, user.who.uid);
+    CheckJudge judge(check_runner(step.deadline, context, user), context.log, user.who.uid);
     settle(context, user,
            judge.judge(specs, stored_target(context, context.plan.to, scratch),
                        old_target(context, scratch)));
@@ -153,7 +157,7 @@ void apply_post_check(const Step& step, StepContext& context) {
     // Before adoption the old one stood where the new one stands now: there is nothing to compare.
     const auto old = context.plan.from == kBefore ? std::nullopt : old_target(context, home);
     const auto before = context.home(user, kHomeLimit).inspect();
-    CheckJudge judge(runner(step, context, user), context.log, user.who.uid);
+    CheckJudge judge(check_runner(step.deadline, context, user), context.log, user.who.uid);
     Verdict verdict;
     std::exception_ptr failure;
     try {
