@@ -140,8 +140,8 @@ bool EntryPoints::in_place() const {
 }
 
 bool EntryPoints::any_active() const {
-  return std::ranges::any_of(
-      entries_, [&](const EntryPoint& entry) { return leads_to_launcher(entry); });
+  return std::ranges::any_of(entries_,
+                             [&](const EntryPoint& entry) { return leads_to_launcher(entry); });
 }
 
 std::vector<std::string> EntryPoints::problems() const {
@@ -181,7 +181,8 @@ void EntryPoints::record(const std::string& directory) {
   for (const std::string& place : places()) {
     const Standing standing = look(place);
     if (standing.kind == Kind::kOther) {
-      throw Error(Code::kRefused, escape_path(place) + " is neither a file nor a link: move it away",
+      throw Error(Code::kRefused,
+                  escape_path(place) + " is neither a file nor a link: move it away",
                   {{"reason", "entry point"}});
     }
     if (standing.kind == Kind::kFile) {
@@ -241,9 +242,9 @@ std::vector<std::string> EntryPoints::put_back(const std::string& directory) {
     if (same(present, standing)) continue;
     const bool is_link = std::ranges::any_of(
         entries_, [&](const EntryPoint& entry) { return entry.link == standing.path; });
-    const bool ours = present.kind == Kind::kNothing ||
-                      (present.kind == Kind::kLink &&
-                       present.target.starts_with(layout_.launch(app_) + "/"));
+    const bool ours =
+        present.kind == Kind::kNothing ||
+        (present.kind == Kind::kLink && present.target.starts_with(layout_.launch(app_) + "/"));
     if (is_link && !ours) {
       left_alone.push_back(standing.path);
     } else if (is_link || standing.kind != Kind::kNothing) {

@@ -23,8 +23,8 @@ struct Standing {
   Sha256 content;  ///< of a file
 };
 
-/// An application's commands on PATH: links to launchers in the state directory. Reading methods may
-/// be called from any thread, changing ones on the job thread.
+/// An application's commands on PATH: links to launchers in the state directory. Reading methods
+/// may be called from any thread, changing ones on the job thread.
 class EntryPoints {
  public:
   /// `launcher` is the mcp-launch program that is copied for each entry point.
@@ -40,13 +40,14 @@ class EntryPoints {
   /// What stands at an entry point's link now.
   Standing at_link(const EntryPoint& entry) const;
 
-  /// Saves what stands at every link and launcher in `directory`, durably; what has been saved there
-  /// already is left alone, so that it can be repeated after a crash.
+  /// Saves what stands at every link and launcher in `directory`, durably; what has been saved
+  /// there already is left alone, so that it can be repeated after a crash.
   void record(const std::string& directory);
   /// Writes launchers, then links. Idempotent. REQUIRES: record() was done.
   void install();
-  /// Puts back exactly what record() saved. A link that is neither ours nor as recorded is somebody's
-  /// own work and stays; its path is returned. Idempotent; nothing recorded is nothing to do.
+  /// Puts back exactly what record() saved. A link that is neither ours nor as recorded is
+  /// somebody's own work and stays; its path is returned. Idempotent; nothing recorded is nothing
+  /// to do.
   std::vector<std::string> put_back(const std::string& directory);
 
   /// The checkout that the links led into when they were recorded in `directory`; empty if none.

@@ -25,9 +25,8 @@ std::vector<std::string> check_files(const StepContext& context, const std::stri
   std::vector<std::string> problems;
   for (const Damage& damage : context.releases.verify(release)) {
     problems.push_back(damage.path + ": " + damage.what);
-    context.log.error("check.damaged", {{"release", release},
-                                        {"file", damage.path},
-                                        {"reason", damage.what}});
+    context.log.error("check.damaged",
+                      {{"release", release}, {"file", damage.path}, {"reason", damage.what}});
   }
   for (const std::string& problem : context.entry_points.problems()) {
     problems.push_back(problem);
@@ -36,8 +35,8 @@ std::vector<std::string> check_files(const StepContext& context, const std::stri
   return problems;
 }
 
-void check_user(StepContext& context, const ManagedUser& user,
-                const std::vector<CheckSpec>& specs, std::vector<std::string>& problems) {
+void check_user(StepContext& context, const ManagedUser& user, const std::vector<CheckSpec>& specs,
+                std::vector<std::string>& problems) {
   const CheckTarget target = entry_target(context, make_scratch(context, user));
   std::vector<CheckRun> runs;
   for (const CheckSpec& spec : specs) runs.push_back(bind(spec, target));
@@ -89,7 +88,8 @@ JobResult check_current(const JobEnvironment& environment, const JobRecord& reco
   }
   remove_tree(environment.tools.fs, environment.tools.layout.scratch(record.id));
   if (problems.empty()) {
-    return {Outcome::kDone, "release " + *current + " is whole, and all checks passed",
+    return {Outcome::kDone,
+            "release " + *current + " is whole, and all checks passed",
             {{"release", *current}, {"problems", json::array()}}};
   }
   return {Outcome::kFailed,

@@ -22,9 +22,8 @@ Verdict CheckJudge::judge(const std::vector<CheckSpec>& specs, const CheckTarget
   Verdict verdict;
   for (std::size_t i = 0; i < specs.size(); ++i) {
     if (results[i].passed) {
-      log_.emit_about(
-          uid_, Tier::kInfo, "check.passed",
-          {{"check", specs[i].name}, {"milliseconds", results[i].duration.count()}});
+      log_.emit_about(uid_, Tier::kInfo, "check.passed",
+                      {{"check", specs[i].name}, {"milliseconds", results[i].duration.count()}});
       continue;
     }
     const Verdict one = judge_failure(specs[i], results[i], fresh, old);

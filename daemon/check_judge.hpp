@@ -13,9 +13,10 @@ namespace mcpu {
 
 /// Where a check finds the programs it runs: one release, seen from one home.
 struct CheckTarget {
-  std::map<std::string, std::string> programs;     ///< absolute path by entry point's name
-  std::map<std::string, std::string> environment;  ///< the release's, HOME included if it is a scratch one
-  std::string directory;                           ///< working directory
+  std::map<std::string, std::string> programs;  ///< absolute path by entry point's name
+  std::map<std::string, std::string>
+      environment;        ///< the release's, HOME included if it is a scratch one
+  std::string directory;  ///< working directory
 };
 
 /// What the checks of one user came to.

@@ -34,8 +34,9 @@ CheckJudge::Run check_runner(std::chrono::seconds deadline, StepContext& context
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
         end - std::chrono::steady_clock::now());
     if (left.count() <= 0) {
-      throw Error(Code::kTimeout, "the checks of this job took too long altogether: see "
-                                  "limits.all_checks_seconds in the configuration");
+      throw Error(Code::kTimeout,
+                  "the checks of this job took too long altogether: see "
+                  "limits.all_checks_seconds in the configuration");
     }
     for (CheckRun& run : runs) run.deadline = std::min(run.deadline, left);
     return run_checks(context.tools.processes, user.who, runs,
@@ -101,8 +102,7 @@ void settle(StepContext& context, const ManagedUser& user, const Verdict& verdic
     return;
   }
   context.verdict = verdict;
-  throw Error(Code::kCheck, text,
-              {{"check", verdict.check}, {"regression", verdict.regression}});
+  throw Error(Code::kCheck, text, {{"check", verdict.check}, {"regression", verdict.regression}});
 }
 
 std::vector<CheckSpec> post_checks(const Application& app, bool full) {
@@ -121,9 +121,8 @@ void note_changes(StepContext& context, const ManagedUser& user,
     if (!earlier || earlier->same_content(state)) continue;
     context.touched[user.who.uid].insert(state.path);
     context.note({{"uid", user.who.uid}, {"before", to_json(*earlier)}, {"after", to_json(state)}});
-    context.log.emit_about(
-        user.who.uid, Tier::kWarning, "config.changed",
-        {{"user", user.who.name}, {"file", "~/" + escape_path(state.path)}});
+    context.log.emit_about(user.who.uid, Tier::kWarning, "config.changed",
+                           {{"user", user.who.name}, {"file", "~/" + escape_path(state.path)}});
   }
 }
 
@@ -150,8 +149,7 @@ void undo_mid_check(StepContext& context) {
 
 void apply_post_check(const Step& step, StepContext& context) {
   if (context.plan.to == kBefore && !anything_stands(context)) return;
-  const auto specs =
-      post_checks(*context.running.app, step.arguments.value("full", false));
+  const auto specs = post_checks(*context.running.app, step.arguments.value("full", false));
   for (const ManagedUser& user : context.active_users()) {
     const std::string& home = user.who.home;
     // Before adoption the old one stood where the new one stands now: there is nothing to compare.

@@ -53,8 +53,9 @@ void save_user(StepContext& context, const ManagedUser& user) {
   std::uint64_t bytes = 0;
   for (const FileState& state : states) {
     if (!state.problem.empty()) {
-      throw Error(Code::kRefused, "~/" + escape_path(state.path) + " of " + user.who.name +
-                                      " cannot be kept safe: " + state.problem,
+      throw Error(Code::kRefused,
+                  "~/" + escape_path(state.path) + " of " + user.who.name +
+                      " cannot be kept safe: " + state.problem,
                   {{"reason", state.problem}});
     }
     files += state.exists ? 1 : 0;
@@ -65,8 +66,8 @@ void save_user(StepContext& context, const ManagedUser& user) {
       {{"user", user.who.name}, {"files", files}, {"bytes", format_bytes(bytes)}});
 }
 
-/// A rollback's target for one file: walks back through the jobs while the file still has that job's
-/// «after» content.
+/// A rollback's target for one file: walks back through the jobs while the file still has that
+/// job's «after» content.
 struct WalkBack {
   std::optional<FileState> wanted;
   JobId job = 0;         ///< whose snapshot holds the wanted content
@@ -85,8 +86,8 @@ WalkBack walk_back(StepContext& context, const ManagedUser& user, const FileStat
     const FileState* before = find_state(before_states, present.path);
     const FileState* after = after_states ? find_state(*after_states, present.path) : nullptr;
     if (!before) break;
-    const bool by_release = after && !after->same_content(*before) &&
-                            snapshot.touched().contains(present.path);
+    const bool by_release =
+        after && !after->same_content(*before) && snapshot.touched().contains(present.path);
     walk.changed = walk.changed || by_release;
     if (!always && !(after && after->same_content(reached))) break;
     // Somebody's edit in the middle of that job: not ours to take back.
@@ -141,8 +142,8 @@ std::vector<Change> changes_of(const ManagedUser& user, const StepTrace& trace,
   std::vector<Change> changes;
   for (const json& note : trace.notes) {
     if (note.at("uid") != user.who.uid) continue;
-    changes.push_back({file_state_from_json(note.at("before")),
-                       file_state_from_json(note.at("after"))});
+    changes.push_back(
+        {file_state_from_json(note.at("before")), file_state_from_json(note.at("after"))});
   }
   if (!changes.empty() || !trace.interrupted) return changes;
   for (const FileState& state : present) {

@@ -16,14 +16,19 @@ constexpr std::uint64_t kMaxBytes = 4 << 20;
 }  // namespace
 
 json to_json(const DeniedRelease& denied) {
-  return {{"digest", denied.digest}, {"release", denied.release}, {"version", denied.version},
-          {"check", denied.check},   {"reason", denied.reason},   {"job", denied.job},
+  return {{"digest", denied.digest},         {"release", denied.release},
+          {"version", denied.version},       {"check", denied.check},
+          {"reason", denied.reason},         {"job", denied.job},
           {"time", format_time(denied.time)}};
 }
 
 DeniedRelease denied_from_json(const json& document) {
-  return {document.at("digest"), document.at("release"), document.at("version"),
-          document.at("check"),  document.at("reason"),  document.at("job"),
+  return {document.at("digest"),
+          document.at("release"),
+          document.at("version"),
+          document.at("check"),
+          document.at("reason"),
+          document.at("job"),
           parse_time(document.at("time").get<std::string>())};
 }
 

@@ -56,7 +56,8 @@ json checks_of(const PreparedJob& job) {
   const bool upgrade = job.plan.kind == JobKind::kUpgrade;
   for (const ManagedUser& user : job.plan.users) {
     if (upgrade) add(job.app->checks, user, "mid-check", false);
-    if (upgrade && job.plan.mode == Mode::kFull) add(job.app->deep_checks, user, "mid-check", false);
+    if (upgrade && job.plan.mode == Mode::kFull)
+      add(job.app->deep_checks, user, "mid-check", false);
     add(job.app->checks, user, "post-check", true);
   }
   return list;
@@ -96,8 +97,8 @@ json describe_dry_run(const JobEnvironment& environment, const PreparedJob& job,
              {"mode", mode_name(plan.mode)},
              {"nothing_to_do", job.early.has_value()},
              {"message", job.early ? job.early->message : problem},
-             {"changed_files", job.changes.added.size() + job.changes.changed.size() +
-                                   job.changes.removed.size()},
+             {"changed_files",
+              job.changes.added.size() + job.changes.changed.size() + job.changes.removed.size()},
              {"changes", changes_of(job.changes)},
              {"saves", json::array()},
              {"checks", json::array()},

@@ -20,12 +20,18 @@ struct FinalMessage {
 FinalMessage final_message(Outcome outcome) {
   switch (outcome) {
     case Outcome::kDone:
-    case Outcome::kNothingToDo: return {Tier::kSuccess, "job.finished"};
-    case Outcome::kFailed: return {Tier::kError, "job.failed"};
-    case Outcome::kRefused: return {Tier::kError, "job.refused"};
-    case Outcome::kCancelled: return {Tier::kWarning, "job.cancelled"};
-    case Outcome::kExpired: return {Tier::kWarning, "job.expired"};
-    case Outcome::kNotRestored: return {Tier::kError, "job.needs_attention"};
+    case Outcome::kNothingToDo:
+      return {Tier::kSuccess, "job.finished"};
+    case Outcome::kFailed:
+      return {Tier::kError, "job.failed"};
+    case Outcome::kRefused:
+      return {Tier::kError, "job.refused"};
+    case Outcome::kCancelled:
+      return {Tier::kWarning, "job.cancelled"};
+    case Outcome::kExpired:
+      return {Tier::kWarning, "job.expired"};
+    case Outcome::kNotRestored:
+      return {Tier::kError, "job.needs_attention"};
   }
   return {Tier::kError, "job.failed"};
 }
@@ -33,9 +39,12 @@ FinalMessage final_message(Outcome outcome) {
 }  // namespace
 
 json to_json(const Commit& commit) {
-  return {{"result", to_json(commit.result)}, {"history", to_json(commit.history)},
-          {"hold", commit.hold},              {"clear_denied", commit.clear_denied},
-          {"lines", commit.lines},            {"changelog", commit.changelog}};
+  return {{"result", to_json(commit.result)},
+          {"history", to_json(commit.history)},
+          {"hold", commit.hold},
+          {"clear_denied", commit.clear_denied},
+          {"lines", commit.lines},
+          {"changelog", commit.changelog}};
 }
 
 Commit commit_from_json(const json& document) {

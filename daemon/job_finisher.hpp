@@ -11,16 +11,16 @@ namespace mcpu {
 struct Commit {
   JobResult result;
   HistoryEntry history;
-  std::string hold;           ///< release to hold: rolled back from
-  std::string clear_denied;   ///< digest whose mark goes
+  std::string hold;                    ///< release to hold: rolled back from
+  std::string clear_denied;            ///< digest whose mark goes
   std::vector<std::string> lines;      ///< of the summary
   std::vector<std::string> changelog;  ///< lines between the two versions
 };
 nlohmann::json to_json(const Commit& commit);
 Commit commit_from_json(const nlohmann::json& json);
 
-/// Ends jobs: after the commit record, and after an undo. Everything is idempotent, since a crash in
-/// between has it done again. Job thread only.
+/// Ends jobs: after the commit record, and after an undo. Everything is idempotent, since a crash
+/// in between has it done again. Job thread only.
 class JobFinisher {
  public:
   JobFinisher(Tools tools, StateStore& state, EventLog& events, Retention retention)

@@ -135,8 +135,8 @@ PreparedJob JobPlanner::prepare_upgrade(const JobRecord& record) {
 std::optional<JobResult> JobPlanner::weigh(const JobRequest& request, const ReleaseInfo& fresh,
                                            const std::optional<ReleaseInfo>& current, bool in_place,
                                            std::string& clear_denied) {
-  const ApplicationState& state = state_.application(
-      environment_.configuration->application(request.app).name);
+  const ApplicationState& state =
+      state_.application(environment_.configuration->application(request.app).name);
   if (request.unattended && state.paused) {
     log_.info("unattended.skipped", {{"release", fresh.id}, {"reason", "upgrades are on hold"}});
     return nothing_to_do("unattended upgrades are on hold since " +
@@ -169,8 +169,7 @@ std::optional<JobResult> JobPlanner::weigh(const JobRequest& request, const Rele
       log_.info("unattended.skipped", {{"release", fresh.id}, {"reason", hold->second.reason}});
       return nothing_to_do("release " + fresh.id + " is held: " + hold->second.reason);
     }
-    log_.warning("release.held_warning",
-                 {{"release", fresh.id}, {"reason", hold->second.reason}});
+    log_.warning("release.held_warning", {{"release", fresh.id}, {"reason", hold->second.reason}});
   }
   if (current && !by_name && older(fresh.version, current->version)) {
     throw Error(Code::kRefused,
@@ -185,18 +184,17 @@ std::string JobPlanner::location(const JobRequest& request, const Application& a
                                  const EntryPoints& entry_points) const {
   if (request.from) return *request.from;
   if (!app.source.empty()) return app.source;
-  const std::string adopted = entry_points.recorded_checkout(
-      environment_.tools.layout.adoption(app.name));
+  const std::string adopted =
+      entry_points.recorded_checkout(environment_.tools.layout.adoption(app.name));
   if (!adopted.empty()) return adopted;
   for (const EntryPoint& entry : app.entry_points) {
     const std::string checkout =
         checkout_behind(environment_.tools.fs, entry, entry_points.at_link(entry));
     if (!checkout.empty()) return checkout;
   }
-  throw Error(Code::kNoSource,
-              "no source is known for application '" + app.name +
-                  "': name one with --from PATH-OR-URL, or set applications." + app.name +
-                  ".source in the configuration");
+  throw Error(Code::kNoSource, "no source is known for application '" + app.name +
+                                   "': name one with --from PATH-OR-URL, or set applications." +
+                                   app.name + ".source in the configuration");
 }
 
 std::unique_ptr<SourceSession> JobPlanner::open_source(const JobRequest& request,
@@ -220,8 +218,9 @@ std::unique_ptr<SourceSession> JobPlanner::open_source(const JobRequest& request
     if (const auto info = environment_.tools.fs.info(location)) who = identity_of(info->uid);
   }
   const auto deadline = std::chrono::steady_clock::now() + configuration.limits.resolve;
-  auto session = SourceSession::open(environment_.tools.processes, who, wanted, deadline,
-                                     cancellation_, [&](const Notice& notice) { log_.emit(notice); });
+  auto session =
+      SourceSession::open(environment_.tools.processes, who, wanted, deadline, cancellation_,
+                          [&](const Notice& notice) { log_.emit(notice); });
   for (const Notice& notice : session->resolved().notices) log_.emit(notice);
   return session;
 }
@@ -232,8 +231,8 @@ std::vector<ManagedUser> JobPlanner::managed_users(const JobRecord& record,
   const Configuration& configuration = *environment_.configuration;
   std::vector<ManagedUser> users;
   for (const std::string& name : configuration.users) {
-    const bool required = std::ranges::find(configuration.required_users, name) !=
-                          configuration.required_users.end();
+    const bool required =
+        std::ranges::find(configuration.required_users, name) != configuration.required_users.end();
     users.push_back({identity_of(name), required});
   }
   if (!users.empty()) return users;
@@ -290,16 +289,16 @@ PreparedJob JobPlanner::prepare_rollback(const JobRecord& record) {
   } else {
     const auto damages = store.verify(facts.to);
     if (!damages.empty()) {
-      throw Error(Code::kRefused, "release " + facts.to + " is damaged: " + damages[0].path + " " +
-                                      damages[0].what + "; upgrade to it again with --to " +
-                                      store.read(facts.to).version,
+      throw Error(Code::kRefused,
+                  "release " + facts.to + " is damaged: " + damages[0].path + " " +
+                      damages[0].what + "; upgrade to it again with --to " +
+                      store.read(facts.to).version,
                   {{"reason", "damaged"}});
     }
     job.release = store.read(facts.to);
     job.clear_denied = job.release->digest.hex();
   }
-  facts.walk_back =
-      jobs_back_to(state_.application(job.app->name).history, facts.to);
+  facts.walk_back = jobs_back_to(state_.application(job.app->name).history, facts.to);
   if (facts.to != kBefore && !facts.current.empty()) {
     job.changes = compare(store.listing(facts.current), store.listing(facts.to));
   }

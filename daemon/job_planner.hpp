@@ -26,15 +26,16 @@ struct PreparedJob {
   std::optional<ReleaseInfo> release;     ///< the target; empty for «before»
   std::optional<Newest> newest;           ///< what the look-up found
   Plan plan;
-  ListingChanges changes;                 ///< against what is current
-  std::uint64_t needed_bytes = 0;         ///< for staging and the way back
-  std::vector<std::string> changelog;     ///< lines between the two versions
-  std::optional<JobResult> early;         ///< set: nothing is to be run
-  std::string clear_denied;               ///< digest whose mark the commit clears
+  ListingChanges changes;              ///< against what is current
+  std::uint64_t needed_bytes = 0;      ///< for staging and the way back
+  std::vector<std::string> changelog;  ///< lines between the two versions
+  std::optional<JobResult> early;      ///< set: nothing is to be run
+  std::string clear_denied;            ///< digest whose mark the commit clears
 };
 
-/// Finds out what a request means on this machine, now: the application, its source, the release, and
-/// the plan. Changes nothing but the clone cache. Throws Error for what cannot be done. Job thread.
+/// Finds out what a request means on this machine, now: the application, its source, the release,
+/// and the plan. Changes nothing but the clone cache. Throws Error for what cannot be done. Job
+/// thread.
 class JobPlanner {
  public:
   JobPlanner(const JobEnvironment& environment, const State& state, JobLog& log,

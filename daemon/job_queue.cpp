@@ -23,7 +23,9 @@ bool asks_for(const QueuedJob& job, const JobRequest& request) {
 
 JobQueue::~JobQueue() { stop(); }
 
-void JobQueue::start() { thread_ = std::thread([this] { loop(); }); }
+void JobQueue::start() {
+  thread_ = std::thread([this] { loop(); });
+}
 
 void JobQueue::stop() {
   std::deque<std::shared_ptr<QueuedJob>> dropped;

@@ -18,10 +18,10 @@ namespace mcpu {
 /// A job that is waiting or running. Owned by the queue; the runner sees it on the job thread.
 struct QueuedJob {
   JobRecord record;
-  std::unique_ptr<JobLog> log;   ///< null for work without a job number
-  std::function<void()> work;    ///< work without a job number: a dry run
+  std::unique_ptr<JobLog> log;  ///< null for work without a job number
+  std::function<void()> work;   ///< work without a job number: a dry run
   Cancellation cancellation;
-  bool committed = false;        ///< too late to cancel
+  bool committed = false;  ///< too late to cancel
 };
 
 /// What stands in the queue at one moment.
@@ -38,20 +38,20 @@ struct QueueView {
 class JobQueue {
  public:
   struct Actions {
-    std::function<void(QueuedJob&)> run;      ///< runs one job; never throws
+    std::function<void(QueuedJob&)> run;                     ///< runs one job; never throws
     std::function<void(QueuedJob&, const JobResult&)> drop;  ///< records one that never ran
     /// Called on the job thread before the first job and every minute while it returns false; jobs
     /// wait meanwhile. Must not throw.
     std::function<bool()> recover;
-    std::function<bool()> needs_recovery;     ///< a job left its journal behind
+    std::function<bool()> needs_recovery;  ///< a job left its journal behind
   };
 
   explicit JobQueue(Actions actions) : actions_(std::move(actions)) {}
   ~JobQueue();
 
   void start();
-  /// Cancels the running job (it is undone, or finishes if it is past its commit), drops the waiting
-  /// ones and ends the thread.
+  /// Cancels the running job (it is undone, or finishes if it is past its commit), drops the
+  /// waiting ones and ends the thread.
   void stop();
 
   struct Place {
@@ -63,8 +63,9 @@ class JobQueue {
   /// Appends a job; `make_record` is called under the queue's lock so that numbers and order agree.
   /// With `no_wait`, throws Error{kBusy} when another job is waiting or running.
   Place add(const std::function<std::unique_ptr<QueuedJob>()>& make, bool no_wait);
-  /// Runs `work` in its turn on the job thread and returns when it is done; what it throws is thrown
-  /// here. `cancellation` is given to it. Error{kBusy} when the turn does not come within `wait`.
+  /// Runs `work` in its turn on the job thread and returns when it is done; what it throws is
+  /// thrown here. `cancellation` is given to it. Error{kBusy} when the turn does not come within
+  /// `wait`.
   void run_in_turn(std::chrono::seconds wait, const std::function<void(const Cancellation&)>& work);
   /// "cancelling", "cancelled", "committed"; Error{kNotFound}. 0: the running one.
   std::string cancel(JobId& job);

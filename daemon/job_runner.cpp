@@ -17,14 +17,11 @@ using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
 Outcome outcome_of(const Error& error) {
-  switch (error.code()) {
-    case Code::kCancelled: return Outcome::kCancelled;
-    case Code::kRefused:
-    case Code::kNoSource:
-    case Code::kNothingToRollBack:
-    case Code::kNotFound: return Outcome::kRefused;
-    default: return Outcome::kFailed;  // NOLINT: everything else is a failure
-  }
+  const Code code = error.code();
+  if (code == Code::kCancelled) return Outcome::kCancelled;
+  const bool refused = code == Code::kRefused || code == Code::kNoSource ||
+                       code == Code::kNothingToRollBack || code == Code::kNotFound;
+  return refused ? Outcome::kRefused : Outcome::kFailed;
 }
 
 json details_of(const Error& error) {
@@ -53,9 +50,8 @@ json undo_record(const Error& error, const PreparedJob& job) {
       error.code() == Code::kCheck && error.context().value("regression", false);
   if (regression && job.plan.kind == JobKind::kUpgrade && job.release) {
     undo["denied"] = to_json(DeniedRelease{job.release->digest.hex(), job.release->id,
-                                           job.release->version,
-                                           error.context().value("check", ""), error.what(),
-                                           job.plan.job, now()});
+                                           job.release->version, error.context().value("check", ""),
+                                           error.what(), job.plan.job, now()});
   }
   return undo;
 }

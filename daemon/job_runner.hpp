@@ -9,7 +9,6 @@
 
 namespace mcpu {
 
-
 /// Runs one job from request to result. Job thread only.
 class JobRunner {
  public:

@@ -77,8 +77,8 @@ std::chrono::seconds for_users(const PlanFacts& facts, std::chrono::seconds each
 
 void add_entry_points(Plan& plan, const PlanFacts& facts) {
   if (!facts.entry_points) return;
-  plan.steps.push_back(step(StepKind::kEntryPoints, {{"first", facts.first_adoption}},
-                            std::chrono::seconds(30)));
+  plan.steps.push_back(
+      step(StepKind::kEntryPoints, {{"first", facts.first_adoption}}, std::chrono::seconds(30)));
 }
 
 void add_end(Plan& plan, const PlanFacts& facts) {
@@ -98,8 +98,8 @@ void add_activate(Plan& plan, const PlanFacts& facts) {
 
 void add_restart(Plan& plan, const PlanFacts& facts) {
   if (facts.app->services.empty()) return;
-  plan.steps.push_back(step(StepKind::kRestart, {{"services", facts.app->services}},
-                            std::chrono::seconds(120)));
+  plan.steps.push_back(
+      step(StepKind::kRestart, {{"services", facts.app->services}}, std::chrono::seconds(120)));
 }
 
 }  // namespace
@@ -125,10 +125,17 @@ json to_json(const Plan& plan) {
                      {"arguments", one.arguments},
                      {"deadline_seconds", one.deadline.count()}});
   }
-  return {{"job", plan.job},     {"app", plan.app},   {"kind", kind_name(plan.kind)},
-          {"mode", mode_name(plan.mode)}, {"from", plan.from}, {"to", plan.to},
-          {"by", plan.by},       {"entry_points", entry_points},
-          {"files", files},      {"users", users},    {"steps", steps}};
+  return {{"job", plan.job},
+          {"app", plan.app},
+          {"kind", kind_name(plan.kind)},
+          {"mode", mode_name(plan.mode)},
+          {"from", plan.from},
+          {"to", plan.to},
+          {"by", plan.by},
+          {"entry_points", entry_points},
+          {"files", files},
+          {"users", users},
+          {"steps", steps}};
 }
 
 namespace {
@@ -205,10 +212,10 @@ Plan plan_rollback(const PlanFacts& facts) {
   }
   add_restart(plan, facts);
   if (facts.request.configs != ConfigPolicy::kNever) {
-    plan.steps.push_back(step(StepKind::kRestoreConfigs,
-                              {{"policy", policy_name(facts.request.configs)},
-                               {"jobs", facts.walk_back}},
-                              for_users(facts, facts.limits.home)));
+    plan.steps.push_back(
+        step(StepKind::kRestoreConfigs,
+             {{"policy", policy_name(facts.request.configs)}, {"jobs", facts.walk_back}},
+             for_users(facts, facts.limits.home)));
   }
   add_end(plan, facts);
   return plan;

@@ -77,7 +77,8 @@ struct PlanFacts {
   bool stage = false;           ///< the target is not in the store yet
   bool entry_points = false;    ///< a launcher or link is missing or not ours
   bool first_adoption = false;  ///< nothing is recorded under adoption/ yet
-  std::vector<JobId> walk_back; ///< rollback: jobs whose configuration changes go back, newest first
+  std::vector<JobId>
+      walk_back;  ///< rollback: jobs whose configuration changes go back, newest first
 };
 
 Plan plan_upgrade(const PlanFacts& facts);

@@ -66,7 +66,8 @@ void check_state_directory(const JobEnvironment& environment, const PreparedJob&
 bool recognized(FileSystem& fs, const Application& app, const std::string& path) {
   if (app.recognize.empty()) return true;
   const auto info = fs.info(path);
-  if (!info || info->type != FileType::kFile || info->size_bytes > kMaxRecognizedBytes) return false;
+  if (!info || info->type != FileType::kFile || info->size_bytes > kMaxRecognizedBytes)
+    return false;
   const std::string content = read_file(fs, path, kMaxRecognizedBytes);
   return std::ranges::any_of(app.recognize, [&](const std::string& text) {
     return content.find(text) != std::string::npos;
@@ -76,8 +77,8 @@ bool recognized(FileSystem& fs, const Application& app, const std::string& path)
 /// What is about to be replaced must be this application, or nothing.
 void check_entry_points(const JobEnvironment& environment, const PreparedJob& job) {
   FileSystem& fs = environment.tools.fs;
-  const EntryPoints entry_points(fs, environment.tools.layout, job.app->name,
-                                 job.app->entry_points, environment.tools.launcher);
+  const EntryPoints entry_points(fs, environment.tools.layout, job.app->name, job.app->entry_points,
+                                 environment.tools.launcher);
   for (const EntryPoint& entry : job.app->entry_points) {
     const Standing standing = entry_points.at_link(entry);
     const std::string link = escape_path(entry.link);
@@ -95,11 +96,11 @@ void check_entry_points(const JobEnvironment& environment, const PreparedJob& jo
     const std::string checkout = checkout_behind(fs, entry, standing);
     const std::string behind = standing.kind == Standing::Kind::kFile ? entry.link
                                : checkout.empty()                     ? ""
-                                                  : checkout + "/" + entry.path;
-    const bool dangling = standing.kind == Standing::Kind::kLink &&
-                          (behind.empty() ? false : !fs.info(behind));
-    if (!dangling && (behind.empty() ? !job.app->recognize.empty()
-                                     : !recognized(fs, *job.app, behind))) {
+                                                                      : checkout + "/" + entry.path;
+    const bool dangling =
+        standing.kind == Standing::Kind::kLink && (behind.empty() ? false : !fs.info(behind));
+    if (!dangling &&
+        (behind.empty() ? !job.app->recognize.empty() : !recognized(fs, *job.app, behind))) {
       refuse(link + " is something else than " + job.app->name +
              " (its content is not recognized): move it away, or set "
              "applications.NAME.entry_points to another link");

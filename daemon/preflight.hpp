@@ -8,8 +8,8 @@ namespace mcpu {
 /// need if that is more.
 std::uint64_t required_bytes(const PreparedJob& job);
 
-/// Looks at everything that would stop the job later: link and state directories writable and on the
-/// right kind of file system, space, foreign or unrecognized entry points, services; for a full
+/// Looks at everything that would stop the job later: link and state directories writable and on
+/// the right kind of file system, space, foreign or unrecognized entry points, services; for a full
 /// upgrade also requirements, backup directory and the syntax of configuration files (warnings).
 /// Throws Error{kRefused} naming the first problem and its remedy; changes nothing. Job thread.
 void preflight(const JobEnvironment& environment, const PreparedJob& job, JobLog& log,

@@ -78,8 +78,8 @@ bool Recovery::lock_homes(StepContext& context, std::string& pending) {
         continue;
       }
       pending = "the home of " + user.who.name + " cannot be locked: " + error.what();
-      context.log.error("undo.pending", {{"what", "home of " + user.who.name},
-                                         {"remedy", error.what()}});
+      context.log.error("undo.pending",
+                        {{"what", "home of " + user.who.name}, {"remedy", error.what()}});
       return false;
     }
   }

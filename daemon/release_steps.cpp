@@ -13,9 +13,8 @@ using nlohmann::json;
 /// Where a job keeps what stood at the entry points: for good when it adopts, else with the job.
 std::string record_directory(const Step& step, const StepContext& context) {
   const Layout& layout = context.tools.layout;
-  return step.arguments.value("first", false)
-             ? layout.adoption(context.plan.app)
-             : layout.snapshot(context.plan.job) + "/entry-points";
+  return step.arguments.value("first", false) ? layout.adoption(context.plan.app)
+                                              : layout.snapshot(context.plan.job) + "/entry-points";
 }
 
 std::string leave_directory(const StepContext& context) {
@@ -110,7 +109,8 @@ void apply_leave(StepContext& context) {
   context.entry_points.record(leave_directory(context));
   const std::string adoption = context.tools.layout.adoption(context.plan.app);
   warn_left_alone(context, context.entry_points.put_back(adoption));
-  context.log.info("activate.switched", {{"from", context.plan.from}, {"to", "what stood there before adoption"}});
+  context.log.info("activate.switched",
+                   {{"from", context.plan.from}, {"to", "what stood there before adoption"}});
 }
 
 void undo_leave(StepContext& context) {
@@ -122,8 +122,8 @@ void undo_leave(StepContext& context) {
 
 void apply_stale(StepContext& context) {
   FileSystem& fs = context.tools.fs;
-  const std::string checkout = context.entry_points.recorded_checkout(
-      context.tools.layout.adoption(context.plan.app));
+  const std::string checkout =
+      context.entry_points.recorded_checkout(context.tools.layout.adoption(context.plan.app));
   if (checkout.empty()) return;
   for (const std::string& directory : link_directories(context)) {
     for (const EntryPoint& entry : context.plan.entry_points) {

@@ -16,12 +16,12 @@ namespace mcpu {
 
 /// release.json: where a release comes from and what it is.
 struct ReleaseInfo {
-  std::string id;       ///< its directory's name: version, '-', the start of the digest
+  std::string id;  ///< its directory's name: version, '-', the start of the digest
   std::string version;
-  std::string origin;   ///< location of the source
+  std::string origin;  ///< location of the source
   std::string commit;
   Sha256 digest;
-  TimePoint time{};     ///< when it was staged
+  TimePoint time{};  ///< when it was staged
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;
   std::string changelog;
@@ -37,7 +37,7 @@ struct ExecSpec {
 /// What staging did.
 struct StageReport {
   std::size_t files = 0;
-  std::size_t written = 0;       ///< the others share the content of the release before
+  std::size_t written = 0;  ///< the others share the content of the release before
   std::uint64_t written_bytes = 0;
 };
 
@@ -68,9 +68,9 @@ class ReleaseStore {
   /// Compares every file with its digest, and the listing with the release's.
   std::vector<Damage> verify(const std::string& id) const;
 
-  using ReadContents = std::function<void(
-      const std::vector<std::size_t>& indexes,
-      const std::function<void(std::size_t, std::string_view, bool)>& sink)>;
+  using ReadContents =
+      std::function<void(const std::vector<std::size_t>& indexes,
+                         const std::function<void(std::size_t, std::string_view, bool)>& sink)>;
   using Progress = std::function<void(std::size_t done, std::size_t total, std::uint64_t bytes)>;
   /// Builds the release beside the others as `.staging-JOB`, syncs it and renames it into place.
   /// REQUIRES: !exists(order.info.id).

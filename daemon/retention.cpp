@@ -54,16 +54,15 @@ Kept what_to_keep(const ApplicationState& state, const std::string& current,
   unsigned quick = 0, full = 0;
   bool way_back_found = false;
   for (auto entry = state.history.rbegin(); entry != state.history.rend(); ++entry) {
-    const bool back = !way_back_found && !entry->from.empty() && entry->from != current &&
-                      entry->from != kBefore;
+    const bool back =
+        !way_back_found && !entry->from.empty() && entry->from != current && entry->from != kBefore;
     if (back) {
       way_back_found = true;
       keep_release(kept, entry->from, "to roll back to");
       kept.jobs.insert(entry->job);
     }
     unsigned& count = entry->mode == Mode::kFull ? full : quick;
-    const unsigned limit =
-        entry->mode == Mode::kFull ? retention.full_jobs : retention.quick_jobs;
+    const unsigned limit = entry->mode == Mode::kFull ? retention.full_jobs : retention.quick_jobs;
     if (count >= limit) continue;
     ++count;
     kept.jobs.insert(entry->job);
@@ -79,8 +78,7 @@ void prune(FileSystem& fs, const Layout& layout, const std::string& app, const S
            const Retention& retention, JobLog& log) {
   try {
     ReleaseStore store(fs, layout, app);
-    const Kept kept =
-        what_to_keep(state.application(app), store.current().value_or(""), retention);
+    const Kept kept = what_to_keep(state.application(app), store.current().value_or(""), retention);
     prune_releases(store, kept, log);
     std::set<JobId> jobs;
     for (const auto& [name, one] : state.applications) {

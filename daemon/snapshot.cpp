@@ -14,7 +14,8 @@ using nlohmann::json;
 constexpr std::uint64_t kMaxManifestBytes = 4 << 20;
 constexpr std::uint64_t kMaxContentBytes = 256 << 20;
 
-std::string to_document(const std::vector<FileState>& states, const std::set<std::string>& touched) {
+std::string to_document(const std::vector<FileState>& states,
+                        const std::set<std::string>& touched) {
   json files = json::array();
   for (const FileState& state : states) files.push_back(to_json(state));
   json paths = json::array();
@@ -142,8 +143,9 @@ std::string Snapshot::content(const FileState& state) const {
   const std::string file = directory_ + "/content/" + state.content.hex();
   std::string content = read_file(fs_, file, kMaxContentBytes);
   if (Sha256::of(content) != state.content) {
-    throw Error(Code::kCorrupt, "the saved copy of " + escape_path(state.path) + " in " + file +
-                                    " is damaged: its content does not match its name",
+    throw Error(Code::kCorrupt,
+                "the saved copy of " + escape_path(state.path) + " in " + file +
+                    " is damaged: its content does not match its name",
                 {{"file", file}});
   }
   return content;

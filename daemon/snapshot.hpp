@@ -23,8 +23,8 @@ class Snapshot {
   std::vector<FileState> before() const;
   /// The states at the job's commit; empty when it never got that far.
   std::optional<std::vector<FileState>> after() const;
-  /// `touched`: paths that the release changed inside a step that ran it; all other differences from
-  /// before() are people's edits.
+  /// `touched`: paths that the release changed inside a step that ran it; all other differences
+  /// from before() are people's edits.
   void record_after(const std::vector<FileState>& states, const std::set<std::string>& touched);
   /// The paths given to record_after.
   std::set<std::string> touched() const;

@@ -139,8 +139,8 @@ void StateStore::load() {
   }
   std::string reason;
   try {
-    state_ = std::make_shared<State>(
-        state_from_json(json::parse(read_file(fs_, path, kMaxStateBytes))));
+    state_ =
+        std::make_shared<State>(state_from_json(json::parse(read_file(fs_, path, kMaxStateBytes))));
     return;
   } catch (const Error& error) {
     reason = error.what();

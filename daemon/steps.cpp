@@ -31,35 +31,57 @@ std::vector<ManagedUser> StepContext::active_users() const {
 
 void apply_step(const Step& step, StepContext& context) {
   switch (step.kind) {
-    case StepKind::kStage: return apply_stage(step, context);
-    case StepKind::kSnapshot: return apply_snapshot(step, context);
-    case StepKind::kMidCheck: return apply_mid_check(step, context);
-    case StepKind::kActivate: return apply_activate(step, context);
-    case StepKind::kEntryPoints: return apply_entry_points(step, context);
-    case StepKind::kLeave: return apply_leave(context);
-    case StepKind::kRestart: break;  // refused by the preflight: no service control in user mode
-    case StepKind::kRestoreConfigs: return apply_restore_configs(step, context);
-    case StepKind::kPostCheck: return apply_post_check(step, context);
-    case StepKind::kStale: return apply_stale(context);
-    case StepKind::kRecordAfter: return apply_record_after(step, context);
+    case StepKind::kStage:
+      return apply_stage(step, context);
+    case StepKind::kSnapshot:
+      return apply_snapshot(step, context);
+    case StepKind::kMidCheck:
+      return apply_mid_check(step, context);
+    case StepKind::kActivate:
+      return apply_activate(step, context);
+    case StepKind::kEntryPoints:
+      return apply_entry_points(step, context);
+    case StepKind::kLeave:
+      return apply_leave(context);
+    case StepKind::kRestart:
+      break;  // refused by the preflight: no service control in user mode
+    case StepKind::kRestoreConfigs:
+      return apply_restore_configs(step, context);
+    case StepKind::kPostCheck:
+      return apply_post_check(step, context);
+    case StepKind::kStale:
+      return apply_stale(context);
+    case StepKind::kRecordAfter:
+      return apply_record_after(step, context);
   }
-  throw Error(Code::kInternal, "a plan has a step that cannot be done here: " +
-                                   std::string(step_name(step.kind)));
+  throw Error(Code::kInternal,
+              "a plan has a step that cannot be done here: " + std::string(step_name(step.kind)));
 }
 
 void undo_step(const Step& step, StepContext& context, const StepTrace& trace) {
   switch (step.kind) {
-    case StepKind::kStage: return undo_stage(step, context);
-    case StepKind::kSnapshot: return undo_snapshot(context);
-    case StepKind::kMidCheck: return undo_mid_check(context);
-    case StepKind::kActivate: return undo_activate(step, context);
-    case StepKind::kEntryPoints: return undo_entry_points(step, context);
-    case StepKind::kLeave: return undo_leave(context);
-    case StepKind::kRestart: return undo_release_changes(step, context, trace);
-    case StepKind::kRestoreConfigs: return undo_restore_configs(step, context, trace);
-    case StepKind::kPostCheck: return undo_release_changes(step, context, trace);
-    case StepKind::kStale: return undo_stale(context, trace);
-    case StepKind::kRecordAfter: return;  // part of the snapshot
+    case StepKind::kStage:
+      return undo_stage(step, context);
+    case StepKind::kSnapshot:
+      return undo_snapshot(context);
+    case StepKind::kMidCheck:
+      return undo_mid_check(context);
+    case StepKind::kActivate:
+      return undo_activate(step, context);
+    case StepKind::kEntryPoints:
+      return undo_entry_points(step, context);
+    case StepKind::kLeave:
+      return undo_leave(context);
+    case StepKind::kRestart:
+      return undo_release_changes(step, context, trace);
+    case StepKind::kRestoreConfigs:
+      return undo_restore_configs(step, context, trace);
+    case StepKind::kPostCheck:
+      return undo_release_changes(step, context, trace);
+    case StepKind::kStale:
+      return undo_stale(context, trace);
+    case StepKind::kRecordAfter:
+      return;  // part of the snapshot
   }
 }
 

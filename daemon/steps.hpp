@@ -73,7 +73,8 @@ struct StepTrace {
 
 /// Does one step. Throws what goes wrong; the transaction then undoes it with those before it.
 void apply_step(const Step& step, StepContext& context);
-/// Undoes one step that was begun, however far it got. Idempotent. Throws when it cannot be done yet.
+/// Undoes one step that was begun, however far it got. Idempotent. Throws when it cannot be done
+/// yet.
 void undo_step(const Step& step, StepContext& context, const StepTrace& trace);
 
 // The steps themselves, by what they work on: release_steps.cpp, config_steps.cpp, check_steps.cpp.

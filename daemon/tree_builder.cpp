@@ -1,12 +1,9 @@
 #include "daemon/tree_builder.hpp"
 
-#include <algorithm>
-#include <atomic>
 #include <cerrno>
-#include <exception>
 #include <memory>
-#include <thread>
 
+#include "daemon/parallel.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -18,30 +15,6 @@ constexpr std::uint32_t kProgramMode = 0555;
 
 std::uint32_t mode_of(const ListingEntry& entry) {
   return entry.executable ? kProgramMode : kFileMode;
-}
-
-/// Runs `work(i)` for every i below `count` on all cores; the first exception is thrown again.
-void for_all_cores(std::size_t count, const std::function<void(std::size_t)>& work) {
-  constexpr std::size_t kWorthAThread = 64;
-  const std::size_t threads = std::min<std::size_t>(
-      std::max(2U, std::thread::hardware_concurrency()), count / kWorthAThread + 1);
-  std::atomic<std::size_t> next{0};
-  std::vector<std::exception_ptr> failures(threads);
-  const auto run = [&](std::size_t thread) {
-    try {
-      for (std::size_t i = next++; i < count; i = next++) work(i);
-    } catch (...) {
-      failures[thread] = std::current_exception();
-    }
-  };
-  {
-    std::vector<std::jthread> others;
-    for (std::size_t i = 1; i < threads; ++i) others.emplace_back(run, i);
-    run(0);
-  }
-  for (const auto& failure : failures) {
-    if (failure) std::rethrow_exception(failure);
-  }
 }
 
 }  // namespace
@@ -94,7 +67,7 @@ std::vector<std::size_t> TreeBuilder::share_unchanged(const Listing& listing) {
       missing[i] = 1;
     }
   }
-  for_all_cores(candidates.size(), [&](std::size_t candidate) {
+  parallel_for(candidates.size(), computing_threads(), [&](std::size_t candidate) {
     const std::size_t i = candidates[candidate];
     try {
       const std::string donor = donor_tree_ + "/" + entries[i].path;
@@ -105,8 +78,8 @@ std::vector<std::size_t> TreeBuilder::share_unchanged(const Listing& listing) {
   });
   for (const std::size_t i : candidates) {
     const std::string& path = entries[i].path;
-    if (missing[i] == 0 && !share(donor_tree_ + "/" + path, tree_ + "/" + path,
-                                  entries[i].executable)) {
+    if (missing[i] == 0 &&
+        !share(donor_tree_ + "/" + path, tree_ + "/" + path, entries[i].executable)) {
       missing[i] = 1;
     }
   }

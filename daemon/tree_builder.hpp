@@ -36,7 +36,7 @@ class TreeBuilder {
   std::string tree_;
   std::string donor_tree_;
   Listing donor_;
-  bool reflinks_ = true;  ///< until the file system refused one
+  bool reflinks_ = true;                  ///< until the file system refused one
   std::vector<std::string> directories_;  ///< parents before children
   std::vector<std::string> unsynced_;
 };
