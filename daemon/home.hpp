@@ -29,9 +29,8 @@ struct FileState {
   std::uint32_t gid = 0;
   std::uint64_t size_bytes = 0;
   std::int64_t mtime_ns = 0;
-  Sha256 content;       ///< zero when it does not exist
-  std::string problem;  ///< why it cannot be managed ("belongs to root: chown ...", "is a FIFO");
-                        ///< empty: fine
+  Sha256 content;          ///< zero when it does not exist
+  std::string problem;     ///< why it cannot be managed ("belongs to root: chown ...", "is a FIFO"); empty: fine
 
   /// Same content, or both absent. Times and modes do not count as a change.
   bool same_content(const FileState& other) const {
@@ -79,8 +78,8 @@ class Home {
   /// Removes temporary files of ours beside the managed files, left by a crash.
   void clean();
 
-  /// Fills `directory` (made by the daemon, owned by the user) with copies of the managed files,
-  /// for checks that must not touch the real ones.
+  /// Fills `directory` (made by the daemon, owned by the user) with copies of the managed files, for
+  /// checks that must not touch the real ones.
   void fill_scratch(const std::string& directory);
 
  private:

@@ -1,0 +1,118 @@
+#include <sys/random.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+
+#include "client/commands.hpp"
+#include "client/job_follower.hpp"
+#include "client/job_view.hpp"
+#include "client/json_fields.hpp"
+#include "client/views.hpp"
+
+namespace mcpu {
+
+namespace {
+
+constexpr int kExitInterrupted = 130;
+
+/// 128 random bits: the same request sent twice is one job, two requests are two.
+std::string random_id() {
+  std::array<unsigned char, 16> bytes{};
+  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
+    throw io_error("read", "random numbers", errno);
+  }
+  std::string text;
+  for (const unsigned char byte : bytes) {
+    std::array<char, 3> digits{};
+    std::snprintf(digits.data(), digits.size(), "%02x", byte);
+    text += digits.data();
+  }
+  return text;
+}
+
+std::string method_of(JobKind kind) {
+  switch (kind) {
+    case JobKind::kUpgrade:
+      return "Upgrade";
+    case JobKind::kRollback:
+      return "Rollback";
+    case JobKind::kCheck:
+      return "Check";
+  }
+  return "";
+}
+
+int show_plan(Session& session) {
+  nlohmann::json parameters = to_json(session.arguments.request);
+  parameters["kind"] = kind_name(session.arguments.request.kind);
+  const nlohmann::json reply = session.daemon.call("Plan", parameters);
+  if (session.arguments.json) {
+    session.print_json(reply);
+  } else {
+    session.screen.print(plan_view(reply, session.screen.paint()));
+  }
+  return 0;
+}
+
+int queue_only(Session& session, const nlohmann::json& parameters) {
+  const std::string method = method_of(session.arguments.request.kind);
+  const nlohmann::json reply = session.daemon.call(method, parameters);
+  if (session.arguments.json) {
+    session.print_json(reply);
+    return 0;
+  }
+  const std::string job = std::to_string(number_of(reply, "job"));
+  const std::string how = text_of(reply, "disposition");
+  session.screen.print("Job " + job + " " + (how == "joined" ? "was already under way" : how) +
+                       ". To follow it: " + session.mcpctl() + " watch " + job);
+  return 0;
+}
+
+/// What to tell somebody who stopped watching: the job is none of this process's business.
+void tell_it_goes_on(Session& session, const JobFollower& follower) {
+  if (session.arguments.json) {
+    nlohmann::json line = {{"error", "Interrupted"}, {"message", "the job goes on"}};
+    if (follower.job()) line["job"] = *follower.job();
+    session.print_json(line);
+    return;
+  }
+  if (!follower.job()) {
+    session.screen.note("Interrupted. To see whether a job was started: " + session.mcpctl() +
+                        " status");
+    return;
+  }
+  const std::string job = std::to_string(*follower.job());
+  session.screen.note("Interrupted: job " + job +
+                      " goes on.\n  To follow it:  " + session.mcpctl() + " watch " + job +
+                      "\n  To cancel it:  " + session.mcpctl() + " cancel " + job);
+}
+
+int follow(Session& session, const nlohmann::json& parameters) {
+  // Whoever stops reading must not change what this program's exit code says of the job.
+  std::signal(SIGPIPE, SIG_IGN);
+  JobView view(session.screen, session.arguments);
+  JobFollower follower(
+      session.daemon, [&](const nlohmann::json& reply) { view.show(reply); },
+      [&](const std::string& text) { view.remark(text); });
+  try {
+    const std::string method = method_of(session.arguments.request.kind);
+    return exit_code(follower.run(method, parameters).outcome);
+  } catch (const Interrupted&) {
+    tell_it_goes_on(session, follower);
+    return kExitInterrupted;
+  }
+}
+
+}  // namespace
+
+int run_job_command(Session& session) {
+  if (session.arguments.dry_run) return show_plan(session);
+  JobRequest request = session.arguments.request;
+  request.request_id = random_id();
+  const nlohmann::json parameters = to_json(request);
+  return session.arguments.detach ? queue_only(session, parameters) : follow(session, parameters);
+}
+
+}  // namespace mcpu
