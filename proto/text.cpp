@@ -40,14 +40,14 @@ TimePoint now() {
 }
 
 std::string format_time(TimePoint time) {
-  const auto micros = time.time_since_epoch().count();
-  const std::time_t seconds = static_cast<std::time_t>(micros / 1'000'000);
+  const auto whole = std::chrono::floor<std::chrono::seconds>(time);
+  const auto micros = (time - whole).count();
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(whole);
   std::tm parts{};
   gmtime_r(&seconds, &parts);
   std::array<char, 64> text{};
   const std::size_t length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
-  std::snprintf(text.data() + length, text.size() - length, ".%06dZ",
-                static_cast<int>(micros % 1'000'000));
+  std::snprintf(text.data() + length, text.size() - length, ".%06dZ", static_cast<int>(micros));
   return text.data();
 }
 
@@ -55,9 +55,9 @@ TimePoint parse_time(std::string_view text) {
   std::tm parts{};
   int micros = 0, used = 0;
   const std::string copy(text);
-  const int fields = std::sscanf(copy.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d.%6dZ%n", &parts.tm_year,
-                                 &parts.tm_mon, &parts.tm_mday, &parts.tm_hour, &parts.tm_min,
-                                 &parts.tm_sec, &micros, &used);
+  const int fields =
+      std::sscanf(copy.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d.%6dZ%n", &parts.tm_year, &parts.tm_mon,
+                  &parts.tm_mday, &parts.tm_hour, &parts.tm_min, &parts.tm_sec, &micros, &used);
   parts.tm_year -= 1900;
   parts.tm_mon -= 1;
   const std::time_t seconds = timegm(&parts);

@@ -3,8 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <cerrno>
+#include <functional>
 
 #include "daemon/durable.hpp"
+#include "memory_file_system.hpp"
 #include "proto/error.hpp"
 #include "scratch_directory.hpp"
 
@@ -164,4 +166,115 @@ TEST_CASE_FIXTURE(Fixture, "a removed journal is gone and takes nothing more") {
   journal->remove();
   CHECK(fs->list(scratch.path()).empty());
   CHECK_THROWS_AS(journal->append(record(1)), Error);
+}
+
+namespace {
+
+std::vector<json> records_of(MemoryFileSystem& fs) {
+  const auto journal = Journal::open(fs, "/journal");
+  return journal == nullptr ? std::vector<json>{} : journal->records();
+}
+
+/// Stops `run` before each of its changing calls in turn, by a kill and by a power cut, and passes
+/// what the journal then holds to `judge`, with whether `run` had returned.
+void stop_everywhere(const std::function<void(MemoryFileSystem&)>& prepare,
+                     const std::function<void(MemoryFileSystem&)>& run,
+                     const std::function<void(const std::vector<json>&, bool)>& judge) {
+  for (const Loss loss : {Loss::kNothing, Loss::kUnsynced}) {
+    bool finished = false;
+    for (std::uint64_t call = 1; !finished; ++call) {
+      MemoryFileSystem fs;
+      prepare(fs);
+      fs.restart(Loss::kNothing);
+      fs.crash_at(call);
+      try {
+        run(fs);
+        finished = true;
+      } catch (const SimulatedCrash&) {
+        // What it left is judged.
+      }
+      fs.restart(loss);
+      CAPTURE(call);
+      judge(records_of(fs), finished);
+      // Whatever was left, the next daemon can go on.
+      if (const auto journal = Journal::open(fs, "/journal")) journal->remove();
+      CHECK(Journal::create(fs, "/journal", record(9))->records().size() == 1);
+      CHECK(fs.list("/") == std::vector<std::string>{"journal"});
+    }
+  }
+}
+
+void create(MemoryFileSystem& fs) { Journal::create(fs, "/journal", record(0)); }
+
+}  // namespace
+
+TEST_CASE("a journal whose creation is stopped anywhere is there with its record or not at all") {
+  stop_everywhere([](MemoryFileSystem&) {}, create,
+                  [](const std::vector<json>& records, bool finished) {
+                    const bool there = records == std::vector<json>{record(0)};
+                    CHECK((there || (records.empty() && !finished)));
+                  });
+}
+
+TEST_CASE("an append that is stopped anywhere happened or did not") {
+  const std::vector<json> before{record(0), record(1)};
+  const std::vector<json> after{record(0), record(1), record(2)};
+  const auto prepare = [](MemoryFileSystem& fs) {
+    Journal::create(fs, "/journal", record(0))->append(record(1));
+  };
+  const auto run = [](MemoryFileSystem& fs) { Journal::open(fs, "/journal")->append(record(2)); };
+  stop_everywhere(prepare, run, [&](const std::vector<json>& records, bool finished) {
+    CHECK((records == after || (records == before && !finished)));
+  });
+}
+
+TEST_CASE("an append behind a torn record that is stopped anywhere happened or did not") {
+  const std::vector<json> before{record(0)};
+  const std::vector<json> after{record(0), record(2)};
+  const auto prepare = [](MemoryFileSystem& fs) {
+    create(fs);
+    const auto journal = Journal::open(fs, "/journal");
+    fs.crash_at(fs.changing_calls() + 1);
+    CHECK_THROWS_AS(journal->append({{"text", std::string(500, 'x')}}), SimulatedCrash);
+  };
+  const auto run = [](MemoryFileSystem& fs) { Journal::open(fs, "/journal")->append(record(2)); };
+  stop_everywhere(prepare, run, [&](const std::vector<json>& records, bool finished) {
+    CHECK((records == after || (records == before && !finished)));
+  });
+}
+
+TEST_CASE("a removal that is stopped anywhere happened or did not") {
+  const auto run = [](MemoryFileSystem& fs) { Journal::open(fs, "/journal")->remove(); };
+  stop_everywhere(create, run, [](const std::vector<json>& records, bool finished) {
+    CHECK((records.empty() || (records == std::vector<json>{record(0)} && !finished)));
+  });
+}
+
+TEST_CASE("a journal that cannot be made leaves nothing, whichever call fails") {
+  bool made = false;
+  for (std::uint64_t call = 1; !made; ++call) {
+    MemoryFileSystem fs;
+    fs.fail_at(call, ENOSPC);
+    try {
+      create(fs);
+      made = true;
+    } catch (const Error& error) {
+      CHECK(error.sys() == ENOSPC);
+      CHECK(fs.list("/").empty());
+    }
+  }
+}
+
+TEST_CASE("a failed write can be repeated, after a failed sync nothing more is written") {
+  MemoryFileSystem fs;
+  const auto journal = Journal::create(fs, "/journal", record(0));
+  fs.fail_at(fs.changing_calls() + 1, ENOSPC);
+  CHECK_THROWS_AS(journal->append(record(1)), Error);
+  journal->append(record(2));
+  CHECK(records_of(fs) == std::vector<json>{record(0), record(2)});
+  fs.fail_at(fs.changing_calls() + 2, EIO);
+  CHECK_THROWS_AS(journal->append(record(3)), Error);
+  const std::uint64_t calls = fs.changing_calls();
+  CHECK_THROWS_WITH_AS(journal->append(record(4)), doctest::Contains("Input/output error"), Error);
+  CHECK(fs.changing_calls() == calls);
 }
