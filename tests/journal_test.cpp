@@ -15,10 +15,11 @@ using nlohmann::json;
 
 namespace {
 
-struct Fixture {
-  ScratchDirectory scratch;
-  std::unique_ptr<FileSystem> fs = make_posix_file_system();
-  std::string path = scratch / "journal";
+/// A journal on any file system.
+struct Place {
+  std::unique_ptr<FileSystem> fs;
+  std::string directory;
+  std::string path = directory + "/journal";
 
   std::string content() { return read_file(*fs, path, 10'000'000); }
   /// The bytes up to the last that is not zero.
@@ -44,6 +45,16 @@ struct Fixture {
   }
 };
 
+struct Fixture : ScratchDirectory, Place {
+  Fixture() : Place{make_posix_file_system(), ScratchDirectory::path()} {}
+  using Place::path;
+};
+
+/// For cases that write the journal hundreds of times.
+struct InMemory : Place {
+  InMemory() : Place{std::make_unique<MemoryFileSystem>(), ""} {}
+};
+
 json record(int number) { return {{"step", number}, {"text", "a\nb \xE4\xBD\xA0"}}; }
 
 }  // namespace
@@ -67,10 +78,10 @@ TEST_CASE_FIXTURE(Fixture, "a journal is never made over another") {
   CHECK_THROWS_WITH_AS(Journal::create(*fs, path, record(1)), doctest::Contains("File exists"),
                        Error);
   CHECK(reopened() == std::vector<json>{record(0)});
-  CHECK(fs->list(scratch.path()) == std::vector<std::string>{"journal"});
+  CHECK(fs->list(directory) == std::vector<std::string>{"journal"});
 }
 
-TEST_CASE_FIXTURE(Fixture, "a torn final record is dropped, wherever it was torn") {
+TEST_CASE_FIXTURE(InMemory, "a torn final record is dropped, wherever it was torn") {
   std::size_t whole = 0;
   {
     const auto journal = Journal::create(*fs, path, record(0));
@@ -91,7 +102,7 @@ TEST_CASE_FIXTURE(Fixture, "a torn final record is dropped, wherever it was torn
   }
 }
 
-TEST_CASE_FIXTURE(Fixture, "a flipped byte anywhere before the final record is corruption") {
+TEST_CASE_FIXTURE(InMemory, "a flipped byte anywhere before the final record is corruption") {
   std::size_t last = 0;
   {
     const auto journal = Journal::create(*fs, path, record(0));
@@ -111,7 +122,7 @@ TEST_CASE_FIXTURE(Fixture, "a flipped byte anywhere before the final record is c
   }
 }
 
-TEST_CASE_FIXTURE(Fixture, "a record moved, repeated or left out is corruption") {
+TEST_CASE_FIXTURE(InMemory, "a record moved, repeated or left out is corruption") {
   std::vector<std::size_t> ends;
   {
     const auto journal = Journal::create(*fs, path, record(0));
@@ -164,7 +175,7 @@ TEST_CASE_FIXTURE(Fixture, "text that is not UTF-8 does not stop a record") {
 TEST_CASE_FIXTURE(Fixture, "a removed journal is gone and takes nothing more") {
   const auto journal = Journal::create(*fs, path, record(0));
   journal->remove();
-  CHECK(fs->list(scratch.path()).empty());
+  CHECK(fs->list(directory).empty());
   CHECK_THROWS_AS(journal->append(record(1)), Error);
 }
 

@@ -183,13 +183,13 @@ class RandomCalls {
 
 TEST_CASE("the same calls have the same results in memory and on the real file system") {
   const auto real = make_posix_file_system();
-  for (const unsigned seed : {1U, 2U, 3U, 4U}) {
+  for (const unsigned seed : {1U, 2U, 3U}) {
     const ScratchDirectory scratch;
     MemoryFileSystem memory;
     make_directories(memory, scratch.path(), 0700);
     RandomCalls real_calls(*real, scratch.path(), seed);
     RandomCalls memory_calls(memory, scratch.path(), seed);
-    for (int i = 0; i < 1500; ++i) {
+    for (int i = 0; i < 1200; ++i) {
       CAPTURE(seed);
       CAPTURE(i);
       REQUIRE(memory_calls.next() == real_calls.next());
