@@ -42,7 +42,7 @@ TimePoint now() {
 std::string format_time(TimePoint time) {
   const auto whole = std::chrono::floor<std::chrono::seconds>(time);
   const auto micros = (time - whole).count();
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(whole);
+  const std::time_t seconds = whole.time_since_epoch().count();
   std::tm parts{};
   gmtime_r(&seconds, &parts);
   std::array<char, 64> text{};
