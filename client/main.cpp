@@ -50,6 +50,10 @@ int run(const Arguments& arguments, Screen& screen) {
          " at " + daemon.choice().instance.socket);
   }
   const int status = run_command(session);
+  if (arguments.command == Command::kUpgrade || arguments.command == Command::kRollback ||
+      arguments.command == Command::kCheck) {
+    return status;  // what a job came to matters more than that its log could not be written
+  }
   screen.finish();
   return status;
 }
