@@ -16,4 +16,7 @@ struct Peer {
   std::optional<std::uint32_t> login_uid;
 };
 
+/// Reads who is at the other end of a connected Unix socket. Throws Error{kIo}.
+Peer peer_of(int socket);
+
 }  // namespace mcpu

@@ -20,7 +20,8 @@ struct ServerLimits {
 };
 
 /// The Varlink server: owns the Asio loop and every connection. run() blocks its caller, which
-/// becomes the Asio thread; everything else is callable from any thread.
+/// becomes the Asio thread. listen() and on_signal() come before run(); when_idle() and stop() may
+/// be called from any thread.
 class Server {
  public:
   Server(Service& service, ServerLimits limits);

@@ -1,0 +1,114 @@
+#include "daemon/event_stream.hpp"
+
+#include "daemon/replies.hpp"
+#include "proto/codec.hpp"
+
+namespace mcpu {
+
+namespace {
+
+constexpr std::size_t kEventsAtOnce = 64;
+/// The result follows the final event within moments; the server comes again every 2 ms.
+constexpr int kMostRetries = 5000;
+
+void append_event(std::string& out, JobId job, const std::string& event) {
+  // Put together from the text that was made once for all readers.
+  out += "{\"continues\":true,\"parameters\":{\"event\":";
+  out += event;
+  out += ",\"job\":";
+  out += std::to_string(job);
+  out += "}}";
+  out += '\0';
+}
+
+}  // namespace
+
+EventStream::EventStream(Service& service, Peer peer, const Ticket& ticket)
+    : EventStream(service, std::move(peer), View{ticket.job, false, 0, true, Tier::kDebug}) {
+  caller_ = true;
+  prefix_ = encode_frame(to_json(Reply{ticket_parameters(ticket), true, ""}));
+}
+
+EventStream::State EventStream::fill(std::string& out, std::size_t most_bytes) {
+  out += std::exchange(prefix_, "");
+  try {
+    return step(out, most_bytes);
+  } catch (const std::exception& error) {
+    out += encode_frame(to_json(error_reply(error)));
+    return State::kDone;
+  }
+}
+
+EventStream::State EventStream::step(std::string& out, std::size_t most_bytes) {
+  for (;;) {
+    if (out.size() >= most_bytes) return State::kMore;
+    if (searching_) {
+      if (const auto state = find_job(out)) return *state;
+    }
+    if (append_events(out, most_bytes)) continue;
+    const State state = at_end(out, most_bytes);
+    if (state != State::kMore) return state;
+  }
+}
+
+/// Looks for the job to read; empty: found it.
+std::optional<EventStream::State> EventStream::find_job(std::string& out) {
+  const JobId job = previous_ == 0 ? service_.latest_job() : service_.next_job(previous_);
+  if (job != 0) {
+    view_.job = job;
+    searching_ = false;
+    return std::nullopt;
+  }
+  if (view_.follow) return State::kWaiting;
+  out += encode_frame(to_json(Reply{}));
+  return State::kDone;
+}
+
+/// Appends the next events; false if there are none at present.
+bool EventStream::append_events(std::string& out, std::size_t most_bytes) {
+  if (ended_) return false;
+  const auto events = service_.events().read(view_.job, next_, kEventsAtOnce);
+  for (const auto& stored : events) {
+    const Event& event = stored->event;
+    next_ = event.number + 1;
+    ended_ = event.last && view_.job != 0;
+    if (event.tier >= view_.level) {
+      const bool full = !event.concerns || service_.may_see(*event.concerns, peer_);
+      append_event(out, view_.job, full ? stored->json : stored->json_reduced);
+    }
+    if (ended_ || out.size() >= most_bytes) break;
+  }
+  return !events.empty();
+}
+
+/// Everything there is was read: the end of the job, of the reading, or just for now. kMore: go on.
+EventStream::State EventStream::at_end(std::string& out, std::size_t most_bytes) {
+  if (ended_ || !view_.follow) return finish(out);
+  if (view_.job == 0 || !service_.result(view_.job)) return State::kWaiting;
+  // The job ended since the last look; without a final event if its log was damaged.
+  if (append_events(out, most_bytes)) return State::kMore;
+  return finish(out);
+}
+
+EventStream::State EventStream::finish(std::string& out) {
+  const auto result = view_.job == 0 ? std::nullopt : service_.result(view_.job);
+  if (ended_ && !result && ++retries_ <= kMostRetries) return State::kRetry;
+  if (view_.any_job && view_.follow) {
+    previous_ = view_.job;
+    searching_ = true;
+    ended_ = false;
+    next_ = 1;
+    retries_ = 0;
+    return State::kMore;
+  }
+  if (caller_ && result && result->outcome == Outcome::kExpired) {
+    out += encode_frame(to_json(busy_reply(service_.busy_details())));
+    return State::kDone;
+  }
+  Reply reply{{{"job", view_.job}}, false, ""};
+  if (result) reply.parameters["result"] = to_json(*result);
+  out += encode_frame(to_json(reply));
+  return State::kDone;
+}
+
+}  // namespace mcpu
