@@ -17,37 +17,48 @@
 
 namespace mcpu {
 
+class EventReader;
+
 /// A stored event with the text that goes over the wire, made once for all watchers.
 struct StoredEvent {
   Event event;
-  std::string json;            ///< to_json(event).dump()
-  std::string json_reduced;    ///< the same without details; equal to json if it concerns everyone
+  std::string json;          ///< to_json(event).dump()
+  std::string json_reduced;  ///< the same without details; equal to json if it concerns everyone
 };
 
-/// The log of every job: events are numbered without gaps, written to jobs/N/events.ndjson, synced in
-/// groups by a thread of its own, and only then visible to readers. Job 0 is the daemon's own log and
-/// is rotated at kDaemonLogBytes. emit() never throws: a log that can't be written keeps the events in
-/// memory, remembers the failure for status, and goes on. All methods may be called from any thread.
+/// The log of every job: events are numbered without gaps, written to jobs/N/events.ndjson, synced
+/// in groups by a thread of its own, and only then visible to readers. Job 0 is the daemon's own
+/// log and is rotated at kDaemonLogBytes. emit() never throws: a log that can't be written
+/// remembers the failure for status and goes on in memory, where its events can still be read, so
+/// that people see why the job failed; flush() is what fails. A write that failed (a full disk) is
+/// tried again with the next event, a sync that failed is not. All methods may be called from any
+/// thread.
 class EventLog {
  public:
   static constexpr std::uint64_t kDaemonLogBytes = 1 << 20;
+  /// Events of an open log kept in memory; older ones are read from disk. A log that can't be
+  /// written keeps no more than these either: later ones are dropped, the final one never.
+  static constexpr std::size_t kRecentEvents = 2048;
 
   EventLog(FileSystem& fs, const Layout& layout);
   ~EventLog();  ///< writes what is pending
 
-  /// Opens a job's log for appending: a new job's directory must exist; after a crash a torn last
-  /// line is cut off and numbering continues behind the last whole event.
+  /// Opens a job's log for appending: a new job's directory must exist (job 0's is made); after a
+  /// crash a torn end is cut off and numbering continues behind the last whole event. Damage in the
+  /// middle sets the file aside and is the log's first event. Throws Error{kIo}.
   void open(JobId job);
-  /// Adds an event to an open log; returns its number. `last` makes it the job's final event.
+  /// Adds an event to an open log; returns its number, 0 if the log is not open. `last` makes it
+  /// the job's final event.
   std::uint64_t emit(JobId job, Tier tier, Phase phase, std::string id, nlohmann::json fields,
                      std::optional<std::uint32_t> concerns = {}, bool last = false) noexcept;
   /// Returns when everything emitted for the job so far is durable. Throws Error{kIo} if it is not.
   void flush(JobId job);
-  /// Forgets a finished job's events in memory once no reader needs them; they stay on disk.
+  /// Forgets a finished job's events in memory once they are on disk, where readers find them. What
+  /// could not be written stays readable in memory, for the last few such jobs.
   void close(JobId job);
 
-  /// Durable events of a job with numbers from `from` on, at most `limit`; from memory while the job
-  /// is open, else from disk. Error{kNotFound} if there is no such job.
+  /// Durable events of a job with numbers from `from` on, at most `limit`; from memory while the
+  /// job is open, else from disk. Error{kNotFound} if there is no such job.
   std::vector<std::shared_ptr<const StoredEvent>> read(JobId job, std::uint64_t from,
                                                        std::size_t limit);
   /// Called on the writer's thread after each group became durable. Set before any emit; the
@@ -61,14 +72,18 @@ class EventLog {
  private:
   struct JobLog;
   void write_loop();
+  bool has_work() const;
+  void save_groups(std::unique_lock<std::mutex>& lock);
+  void drop_closed();
+  std::shared_ptr<JobLog> find(JobId job) const;
 
   FileSystem& fs_;
   Layout layout_;
+  std::unique_ptr<EventReader> reader_;
   mutable std::mutex mutex_;
   std::condition_variable work_, written_;
   std::map<JobId, std::shared_ptr<JobLog>> logs_;
   std::function<void()> listener_;
-  std::string failure_;
   std::uint64_t syncs_ = 0;
   bool stopping_ = false;
   std::thread writer_;

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t kReadBytes = 16 * 1024;
 /// What a stream has in flight at most, give or take a few events.
-constexpr std::size_t kBatchBytes = 256 * 1024;
+constexpr std::size_t kBatchBytes = 64 * 1024;
 constexpr std::chrono::milliseconds kRetryAfter{2};
 
 }  // namespace
