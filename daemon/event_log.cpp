@@ -198,6 +198,12 @@ std::vector<std::shared_ptr<const StoredEvent>> EventLog::read(JobId job, std::u
   return reader_->read(job, from, to, limit);
 }
 
+bool EventLog::is_open(JobId job) const {
+  const std::lock_guard lock(mutex_);
+  const auto log = find(job);
+  return log && !log->closed;
+}
+
 void EventLog::on_durable(std::function<void()> listener) {
   const std::lock_guard lock(mutex_);
   listener_ = std::move(listener);

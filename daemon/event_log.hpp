@@ -61,6 +61,8 @@ class EventLog {
   /// job is open, else from disk. Error{kNotFound} if there is no such job.
   std::vector<std::shared_ptr<const StoredEvent>> read(JobId job, std::uint64_t from,
                                                        std::size_t limit);
+  /// Whether events may still be added to the job's log: until then its final event is to come.
+  bool is_open(JobId job) const;
   /// Called on the writer's thread after each group became durable. Set before any emit; the
   /// listener must not block (the server posts to its own thread).
   void on_durable(std::function<void()> listener);

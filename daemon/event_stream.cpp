@@ -84,8 +84,10 @@ bool EventStream::append_events(std::string& out, std::size_t most_bytes) {
 /// Everything there is was read: the end of the job, of the reading, or just for now. kMore: go on.
 EventStream::State EventStream::at_end(std::string& out, std::size_t most_bytes) {
   if (ended_ || !view_.follow) return finish(out);
-  if (view_.job == 0 || !service_.result(view_.job)) return State::kWaiting;
-  // The job ended since the last look; without a final event if its log was damaged.
+  // An open log gets its final event; only one that was damaged may have lost it.
+  if (view_.job == 0 || service_.events().is_open(view_.job) || !service_.result(view_.job)) {
+    return State::kWaiting;
+  }
   if (append_events(out, most_bytes)) return State::kMore;
   return finish(out);
 }

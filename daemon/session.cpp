@@ -132,7 +132,8 @@ void Session::write() {
   writing_ = true;
   write_limit_.expires_after(host_.limits().unwritable);
   write_limit_.async_wait([self = shared_from_this()](std::error_code error) {
-    if (!error) self->close();
+    // A timer set anew may have fired already: only the time that stands now counts.
+    if (!error && self->write_limit_.expiry() <= std::chrono::steady_clock::now()) self->close();
   });
   const auto rest = asio::buffer(out_) + written_;
   socket_.async_write_some(rest,

@@ -79,6 +79,7 @@ TEST_CASE_FIXTURE(Fixture, "after the final event the result is waited for") {
 
 TEST_CASE_FIXTURE(Fixture, "a job whose log lacks a final event ends with its result") {
   say(3);
+  log.close(1);
   service.finish(1, {Outcome::kDone, "yes", nlohmann::json::object()});
   EventStream stream(service, Peer{}, {1, false, 0, true, Tier::kDebug});
   std::string out;
@@ -86,6 +87,17 @@ TEST_CASE_FIXTURE(Fixture, "a job whose log lacks a final event ends with its re
   const auto all = replies(out);
   CHECK(all.size() == 4);
   CHECK_FALSE(all.back().continues);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a result that is known early does not cut off the final events") {
+  say(1);
+  service.finish(1, {Outcome::kDone, "yes", nlohmann::json::object()});
+  EventStream stream(service, Peer{}, Ticket{1, "started", 0, {}});
+  std::string out;
+  CHECK(stream.fill(out, 1 << 20) == State::kWaiting);
+  say(1, true);
+  CHECK(stream.fill(out, 1 << 20) == State::kDone);
+  CHECK(replies(out).size() == 4);
 }
 
 TEST_CASE_FIXTURE(Fixture, "a reader of no job in particular waits only if it follows") {

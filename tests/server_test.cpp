@@ -18,7 +18,7 @@ namespace {
 /// A server on a socket of its own, with the event log of jobs 1 and 2 open.
 struct Fixture {
   explicit Fixture(ServerLimits limits = {}) : server(service, limits) {
-    for (const JobId job : {1, 2}) log.open(job);
+    for (const JobId job : {JobId{1}, JobId{2}}) log.open(job);
     server.listen(socket, true);
     thread = std::thread([this] { server.run(); });
   }
