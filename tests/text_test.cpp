@@ -64,7 +64,8 @@ TEST_CASE("a time survives being written as text") {
     CHECK(parse_time(format_time(at(microseconds))) == at(microseconds));
   }
   CHECK(format_time(at(1'769'850'487'000'123)) == "2026-01-31T09:08:07.000123Z");
-  CHECK(parse_time(format_time(now())) <= now());
+  const TimePoint time = now();
+  CHECK(parse_time(format_time(time)) == time);
 }
 
 TEST_CASE("a time before the epoch is written and read as well") {
