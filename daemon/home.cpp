@@ -1,0 +1,199 @@
+#include "daemon/home.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "proto/error.hpp"
+#include "proto/text.hpp"
+
+namespace mcpu {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kPieceBytes = 256 * 1024;
+constexpr std::size_t kMaxTextBytes = 4096;
+/// What starting and answering may take beyond a wait that was asked for.
+constexpr std::chrono::seconds kAnswer{5};
+
+Error lie(const Identity& who, const std::string& what) {
+  return Error(Code::kWorker,
+               "the worker of " + who.name + " " + what + ": its answer is not to be trusted");
+}
+
+/// A worker's text, as long as a person may be expected to read.
+std::string bounded(std::string text) {
+  return text.size() <= kMaxTextBytes ? text : to_utf8(text.substr(0, kMaxTextBytes)) + "...";
+}
+
+/// Runs `read`, which looks into a worker's message, and names whose it was if it is malformed.
+template <typename Read>
+auto reading(const Identity& who, Read read) {
+  try {
+    return read();
+  } catch (const json::exception& error) {
+    throw lie(who, std::string("sent something unreadable (") + error.what() + ")");
+  }
+}
+
+json to_request(const char* operation, const Identity& who, const std::vector<ManagedFile>& files) {
+  json list = json::array();
+  for (const auto& file : files) {
+    list.push_back({{"path", escape_path(file.path)}, {"format", file.format}});
+  }
+  return {{"operation", operation},
+          {"home", escape_path(who.home)},
+          {"uid", who.uid},
+          {"user", to_utf8(who.name)},
+          {"files", list}};
+}
+
+/// The descriptor is used for nothing but holding the lock, so what matters is that it does: taking
+/// the lock again through the same open file succeeds if it is held by it, or by nobody.
+void verify_lock(const UniqueFd& descriptor, const Identity& who) {
+  struct stat status {};
+  if (::fstat(descriptor.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+    throw lie(who, "sent a lock that is not a regular file");
+  }
+  if (status.st_uid != who.uid) throw lie(who, "sent a lock that is somebody else's file");
+  struct flock request {};
+  request.l_type = F_WRLCK;
+  request.l_whence = SEEK_SET;
+  if (::fcntl(descriptor.get(), F_OFD_SETLK, &request) != 0) {
+    throw lie(who, "sent a lock that it does not hold");
+  }
+}
+
+/// Receives the content of one file, `state.size_bytes` long, and checks it against the state
+/// before the last piece is passed on.
+void receive_content(WorkerLink& link, const Identity& who, const FileState& state,
+                     const Home::Sink& sink) {
+  Sha256Stream digest;
+  std::uint64_t received = 0;
+  std::string piece;
+  while (received < state.size_bytes) {
+    if (received > 0) sink(state, piece, false);
+    piece = link.receive_bytes();
+    received += piece.size();
+    if (piece.empty() || received > state.size_bytes) {
+      throw lie(who, "sent more or less of " + escape_path(state.path) + " than it said");
+    }
+    digest.update(piece);
+  }
+  if (digest.finish() != state.content) {
+    throw lie(who, "sent a content of " + escape_path(state.path) + " that is not what it said");
+  }
+  sink(state, piece, true);
+}
+
+}  // namespace
+
+Home::Home(ProcessPort& processes, Identity who, std::vector<ManagedFile> files)
+    : processes_(processes), who_(std::move(who)), files_(std::move(files)) {}
+
+void Home::limit(Deadline deadline, const Cancellation* cancellation) {
+  deadline_ = deadline;
+  cancellation_ = cancellation;
+}
+
+std::unique_ptr<Worker> Home::begin(json request, Deadline deadline) {
+  auto worker = processes_.start(WorkerKind::kConfig, who_);
+  worker->link().limit(deadline, cancellation_);
+  worker->link().send(request);
+  return worker;
+}
+
+UniqueFd Home::lock(std::chrono::milliseconds wait) {
+  auto request = to_request("lock", who_, {});
+  request["wait_ms"] = wait.count();
+  const auto worker =
+      begin(request, std::min(deadline_, std::chrono::steady_clock::now() + wait + kAnswer));
+  const auto answer = worker->link().receive();
+  // Without a file system below it there is nothing to hold.
+  if (reading(who_, [&] { return answer.at("memory").get<bool>(); })) return {};
+  auto descriptor = worker->link().receive_with_descriptor().second;
+  verify_lock(descriptor, who_);
+  return descriptor;
+}
+
+FileState Home::receive_state(WorkerLink& link, const ManagedFile& file) {
+  const auto message = link.receive();
+  auto state = reading(who_, [&] {
+    try {
+      return file_state_from_json(message.at("state"));
+    } catch (const Error& error) {
+      throw lie(who_, error.what());
+    }
+  });
+  if (state.path != file.path) throw lie(who_, "spoke of a file it was not asked for");
+  if (state.mode > 07777) throw lie(who_, "sent an impossible mode of " + escape_path(file.path));
+  state.problem = bounded(std::move(state.problem));
+  if (state.problem.empty() && state.size_bytes > kMaxManagedFileBytes) {
+    throw lie(who_, "announced an impossible size of " + escape_path(file.path));
+  }
+  return state;
+}
+
+std::vector<FileState> Home::save(const Sink& sink) {
+  const auto worker = begin(to_request("save", who_, files_), deadline_);
+  std::vector<FileState> states;
+  for (const auto& file : files_) {
+    states.push_back(receive_state(worker->link(), file));
+    const auto& state = states.back();
+    if (state.exists && state.problem.empty()) {
+      receive_content(worker->link(), who_, state, sink);
+    }
+  }
+  return states;
+}
+
+std::vector<FileState> Home::inspect() {
+  const auto worker = begin(to_request("inspect", who_, files_), deadline_);
+  std::vector<FileState> states;
+  for (const auto& file : files_) states.push_back(receive_state(worker->link(), file));
+  return states;
+}
+
+std::vector<std::string> Home::parse() {
+  const auto worker = begin(to_request("parse", who_, files_), deadline_);
+  const auto answer = worker->link().receive();
+  auto problems =
+      reading(who_, [&] { return answer.at("problems").get<std::vector<std::string>>(); });
+  if (problems.size() > files_.size()) throw lie(who_, "sent more problems than there are files");
+  for (auto& problem : problems) problem = bounded(std::move(problem));
+  return problems;
+}
+
+RestoreResult Home::restore(const FileState& wanted, const std::string& content,
+                            const std::optional<FileState>& expected) {
+  if (wanted.exists &&
+      (content.size() != wanted.size_bytes || Sha256::of(content) != wanted.content)) {
+    throw Error(Code::kCorrupt, "the saved content of " + escape_path(wanted.path) +
+                                    " is not the one that was saved: it is not put back");
+  }
+  auto request = to_request("restore", who_, {});
+  request["wanted"] = to_json(wanted);
+  if (expected) request["expected"] = to_json(*expected);
+  const auto worker = begin(std::move(request), deadline_);
+  for (std::size_t at = 0; wanted.exists && at < content.size(); at += kPieceBytes) {
+    worker->link().send_bytes(std::string_view(content).substr(at, kPieceBytes));
+  }
+  const auto answer = worker->link().receive();
+  return reading(who_, [&] {
+    return RestoreResult{wanted.path, answer.at("restored").get<bool>(),
+                         bounded(answer.at("problem").get<std::string>())};
+  });
+}
+
+void Home::clean() { begin(to_request("clean", who_, files_), deadline_)->link().receive(); }
+
+void Home::fill_scratch(const std::string& directory) {
+  auto request = to_request("fill_scratch", who_, files_);
+  request["directory"] = escape_path(directory);
+  begin(std::move(request), deadline_)->link().receive();
+}
+
+}  // namespace mcpu

@@ -29,8 +29,11 @@ struct FileState {
   std::uint32_t gid = 0;
   std::uint64_t size_bytes = 0;
   std::int64_t mtime_ns = 0;
-  Sha256 content;          ///< zero when it does not exist
-  std::string problem;     ///< why it cannot be managed ("belongs to root: chown ...", "is a FIFO"); empty: fine
+  Sha256 content;       ///< zero when it does not exist
+  std::string problem;  ///< why it cannot be managed ("belongs to root: chown ...", "is a FIFO");
+                        ///< empty: fine
+  /// Where the path itself points, if it is a link; the rest is its target's.
+  std::string link;
 
   /// Same content, or both absent. Times and modes do not count as a change.
   bool same_content(const FileState& other) const {
@@ -38,7 +41,12 @@ struct FileState {
   }
 };
 nlohmann::json to_json(const FileState& state);
-FileState file_state_from_json(const nlohmann::json& json);
+/// Throws Error{kCorrupt} for anything that to_json did not write.
+FileState file_state_from_json(const nlohmann::json& object);
+
+/// Larger managed files are a problem, not saved: configuration files are small, and a worker holds
+/// one of them in memory.
+inline constexpr std::uint64_t kMaxManagedFileBytes = 64ULL << 20;
 
 /// What came of putting one file back.
 struct RestoreResult {
@@ -63,7 +71,9 @@ class Home {
 
   using Sink = std::function<void(const FileState&, std::string_view piece, bool last)>;
   /// States and contents of all managed files, one after the other: `sink` gets every existing
-  /// file's content in pieces. The state's digest is that of exactly the bytes passed on.
+  /// file's content in pieces, an empty file's as one empty piece. The state that comes with each
+  /// piece is complete: its digest is that of exactly the bytes passed on. Files with a problem are
+  /// left out.
   std::vector<FileState> save(const Sink& sink);
   /// States alone (hashed).
   std::vector<FileState> inspect();
@@ -71,8 +81,9 @@ class Home {
   std::vector<std::string> parse();
 
   /// Puts one file back (content, mode; or its absence): temporary file beside it, sync, rename,
-  /// directory sync. Links to it are followed and stay links. Only if it is now as `expected` (by
-  /// content) or already as wanted; `expected` empty: whatever is there. Idempotent.
+  /// directory sync. Links to it are followed and stay links; a file that was replaced by a link,
+  /// or the reverse, becomes again what it was. Only if it is now as `expected` (by content) or
+  /// already as wanted; `expected` empty: whatever is there. Idempotent. Failures to write throw.
   RestoreResult restore(const FileState& wanted, const std::string& content,
                         const std::optional<FileState>& expected);
   /// Removes temporary files of ours beside the managed files, left by a crash.
@@ -83,6 +94,10 @@ class Home {
   void fill_scratch(const std::string& directory);
 
  private:
+  /// A worker that has been sent the operation, its link limited.
+  std::unique_ptr<Worker> begin(nlohmann::json request, Deadline deadline);
+  FileState receive_state(WorkerLink& link, const ManagedFile& file);
+
   ProcessPort& processes_;
   Identity who_;
   std::vector<ManagedFile> files_;

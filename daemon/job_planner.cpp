@@ -1,0 +1,310 @@
+#include "daemon/job_planner.hpp"
+
+#include <algorithm>
+
+#include "daemon/changelog.hpp"
+#include "daemon/durable.hpp"
+#include "daemon/version.hpp"
+#include "proto/error.hpp"
+
+namespace mcpu {
+
+namespace {
+
+using nlohmann::json;
+
+EntryPoints entry_points_of(const JobEnvironment& environment, const Application& app) {
+  return {environment.tools.fs, environment.tools.layout, app.name, app.entry_points,
+          environment.tools.launcher};
+}
+
+ReleaseInfo release_info(const ResolvedSource& source) {
+  ReleaseInfo info;
+  info.version = source.version;
+  info.origin = source.location;
+  info.commit = source.commit;
+  info.digest = source.listing.digest();
+  info.id = ReleaseStore::make_id(info.version, info.digest);
+  info.time = now();
+  info.files = source.listing.entries().size();
+  info.bytes = source.listing.total_bytes();
+  info.changelog = source.changelog;
+  return info;
+}
+
+bool older(const std::string& version, const std::string& than) {
+  const auto a = parse_version(version), b = parse_version(than);
+  return a && b && *a < *b;
+}
+
+JobResult nothing_to_do(const std::string& message) {
+  return {Outcome::kNothingToDo, message, json::object()};
+}
+
+/// Jobs whose switches lie between the present and the target, newest first.
+std::vector<JobId> jobs_back_to(const std::vector<HistoryEntry>& history,
+                                const std::string& target) {
+  std::vector<JobId> jobs;
+  for (auto entry = history.rbegin(); entry != history.rend(); ++entry) {
+    jobs.push_back(entry->job);
+    if (entry->from == target) return jobs;
+  }
+  return {};
+}
+
+}  // namespace
+
+PreparedJob JobPlanner::prepare(const JobRecord& record) {
+  return record.request.kind == JobKind::kRollback ? prepare_rollback(record)
+                                                   : prepare_upgrade(record);
+}
+
+PlanFacts JobPlanner::facts(const JobRecord& record, const Application& app,
+                            const EntryPoints& entry_points, const ReleaseStore& store,
+                            const std::string& source) const {
+  PlanFacts facts;
+  FileSystem& fs = environment_.tools.fs;
+  facts.job = record.id;
+  facts.request = record.request;
+  facts.by = record.by;
+  facts.app = &app;
+  facts.limits = environment_.configuration->limits;
+  facts.users = managed_users(record, source);
+  facts.current = store.current().value_or("");
+  facts.entry_points = !entry_points.in_place();
+  facts.first_adoption =
+      !fs.info(environment_.tools.layout.adoption(app.name) + "/entry-points.json");
+  const bool something_stands = std::ranges::any_of(app.entry_points, [&](const EntryPoint& entry) {
+    return entry_points.at_link(entry).kind != Standing::Kind::kNothing;
+  });
+  facts.from = entry_points.any_active() && !facts.current.empty() ? facts.current
+               : something_stands                                  ? kBefore
+                                                                   : "";
+  return facts;
+}
+
+PreparedJob JobPlanner::prepare_upgrade(const JobRecord& record) {
+  PreparedJob job;
+  job.configuration = environment_.configuration;
+  job.app = &job.configuration->application(record.request.app);
+  const EntryPoints entry_points = entry_points_of(environment_, *job.app);
+  const ReleaseStore store(environment_.tools.fs, environment_.tools.layout, job.app->name);
+  const std::string source = location(record.request, *job.app, entry_points);
+  job.source = open_source(record.request, *job.app, source);
+  const ResolvedSource& resolved = job.source->resolved();
+  ReleaseInfo fresh = release_info(resolved);
+  log_.info("resolve.release",
+            {{"release", fresh.id}, {"version", fresh.version}, {"origin", fresh.origin}});
+  if (!record.request.to && !record.request.from && !record.request.worktree) {
+    job.newest = Newest{fresh.version, fresh.digest.hex(), now()};
+  }
+
+  PlanFacts facts = this->facts(record, *job.app, entry_points, store, source);
+  std::optional<ReleaseInfo> current;
+  Listing current_listing;
+  if (!facts.current.empty()) {
+    current = store.read(facts.current);
+    current_listing = store.listing(facts.current);
+  }
+  const bool current_whole = current && store.verify(facts.current).empty();
+  const bool in_place = !facts.entry_points && facts.from == facts.current && current_whole;
+  job.early = weigh(record.request, fresh, current, in_place, job.clear_denied);
+  if (job.early) return job;
+
+  if (store.exists(fresh.id)) {
+    if (store.verify(fresh.id).empty()) {
+      log_.info("stage.exists", {{"release", fresh.id}});
+    } else {
+      // A damaged tree keeps its name while processes run from it; the good one gets another.
+      log_.warning("stage.damaged", {{"release", fresh.id}});
+      fresh.id += "~" + std::to_string(record.id);
+    }
+  }
+  facts.stage = !store.exists(fresh.id);
+  facts.to = fresh.id;
+  job.changes = compare(current_listing, resolved.listing);
+  if (facts.stage) job.needed_bytes += fresh.bytes;
+  if (current) {
+    job.changelog = changes_between(fresh.changelog, current->version, fresh.version);
+  }
+  job.release = fresh;
+  job.plan = plan_upgrade(facts);
+  return job;
+}
+
+std::optional<JobResult> JobPlanner::weigh(const JobRequest& request, const ReleaseInfo& fresh,
+                                           const std::optional<ReleaseInfo>& current, bool in_place,
+                                           std::string& clear_denied) {
+  const ApplicationState& state =
+      state_.application(environment_.configuration->application(request.app).name);
+  if (request.unattended && state.paused) {
+    log_.info("unattended.skipped", {{"release", fresh.id}, {"reason", "upgrades are on hold"}});
+    return nothing_to_do("unattended upgrades are on hold since " +
+                         format_time(state.paused->since) + ": 'mcpctl unhold' resumes them");
+  }
+  if (current && current->digest == fresh.digest && in_place && !request.force) {
+    log_.success("resolve.up_to_date", {{"release", current->id}});
+    return nothing_to_do("already up to date: " + current->id);
+  }
+  const bool by_name = request.force || request.to;
+  const DeniedReleases denied(environment_.tools.fs, environment_.tools.layout,
+                              environment_.configuration->application(request.app).name);
+  const auto mark = denied.find(fresh.digest.hex());
+  if (mark && !by_name) {
+    const std::string why = "release " + fresh.id + " failed its check '" + mark->check +
+                            "' in job " + std::to_string(mark->job) + " (" + mark->reason + ")";
+    if (request.unattended) {
+      log_.info("unattended.skipped", {{"release", fresh.id}, {"reason", why}});
+      return nothing_to_do(why + ": not tried again unattended");
+    }
+    throw Error(Code::kRefused,
+                why + ": see 'mcpctl logs " + std::to_string(mark->job) +
+                    "'; wait for a newer release, or try again with --force, --to " +
+                    fresh.version + ", or 'mcpctl unhold " + fresh.id + "'",
+                {{"reason", why}});
+  }
+  if (mark) clear_denied = fresh.digest.hex();
+  if (const auto hold = state.holds.find(fresh.id); hold != state.holds.end()) {
+    if (request.unattended) {
+      log_.info("unattended.skipped", {{"release", fresh.id}, {"reason", hold->second.reason}});
+      return nothing_to_do("release " + fresh.id + " is held: " + hold->second.reason);
+    }
+    log_.warning("release.held_warning", {{"release", fresh.id}, {"reason", hold->second.reason}});
+  }
+  if (current && !by_name && older(fresh.version, current->version)) {
+    throw Error(Code::kRefused,
+                "the source offers " + fresh.version + ", older than the current " +
+                    current->version + ": go there with --to " + fresh.version + " or --force",
+                {{"reason", "older"}});
+  }
+  return std::nullopt;
+}
+
+std::string JobPlanner::location(const JobRequest& request, const Application& app,
+                                 const EntryPoints& entry_points) const {
+  if (request.from) return *request.from;
+  if (!app.source.empty()) return app.source;
+  const std::string adopted =
+      entry_points.recorded_checkout(environment_.tools.layout.adoption(app.name));
+  if (!adopted.empty()) return adopted;
+  for (const EntryPoint& entry : app.entry_points) {
+    const std::string checkout =
+        checkout_behind(environment_.tools.fs, entry, entry_points.at_link(entry));
+    if (!checkout.empty()) return checkout;
+  }
+  throw Error(Code::kNoSource, "no source is known for application '" + app.name +
+                                   "': name one with --from PATH-OR-URL, or set applications." +
+                                   app.name + ".source in the configuration");
+}
+
+std::unique_ptr<SourceSession> JobPlanner::open_source(const JobRequest& request,
+                                                       const Application& app,
+                                                       const std::string& location) {
+  const Configuration& configuration = *environment_.configuration;
+  SourceRequest wanted;
+  wanted.location = location;
+  wanted.to = request.to;
+  wanted.worktree = request.worktree;
+  wanted.cache_directory = environment_.tools.layout.app_cache(app.name);
+  wanted.known_hosts = configuration.known_hosts;
+  wanted.ca_file = configuration.ca_file;
+  wanted.exclude = app.exclude;
+  for (const EntryPoint& entry : app.entry_points) wanted.entry_paths.push_back(entry.path);
+  wanted.changelog_path = app.changelog;
+  wanted.limits = configuration.limits.tree;
+  wanted.max_clone_bytes = configuration.limits.clone_bytes;
+  Identity who = own_identity();
+  if (!environment_.user_mode && location.starts_with("/")) {
+    if (const auto info = environment_.tools.fs.info(location)) who = identity_of(info->uid);
+  }
+  const auto deadline = std::chrono::steady_clock::now() + configuration.limits.resolve;
+  auto session =
+      SourceSession::open(environment_.tools.processes, who, wanted, deadline, cancellation_,
+                          [&](const Notice& notice) { log_.emit(notice); });
+  for (const Notice& notice : session->resolved().notices) log_.emit(notice);
+  return session;
+}
+
+std::vector<ManagedUser> JobPlanner::managed_users(const JobRecord& record,
+                                                   const std::string& source) const {
+  if (environment_.user_mode) return {{own_identity(), true}};
+  const Configuration& configuration = *environment_.configuration;
+  std::vector<ManagedUser> users;
+  for (const std::string& name : configuration.users) {
+    const bool required =
+        std::ranges::find(configuration.required_users, name) != configuration.required_users.end();
+    users.push_back({identity_of(name), required});
+  }
+  if (!users.empty()) return users;
+  const auto info = source.starts_with("/") ? environment_.tools.fs.info(source) : std::nullopt;
+  if (info && info->uid != 0) return {{identity_of(info->uid), true}};
+  if (record.login_uid && *record.login_uid != 0) return {{identity_of(*record.login_uid), true}};
+  return {};
+}
+
+std::string JobPlanner::rollback_target(const JobRequest& request, const ReleaseStore& store,
+                                        const std::string& standing) const {
+  if (request.to == kBefore) return kBefore;
+  if (request.to) {
+    std::vector<std::string> matches;
+    for (const std::string& id : store.list()) {
+      const bool same_version = store.read(id).version == *request.to;
+      if (id == *request.to) return id;
+      if (same_version || id.starts_with(*request.to + "-")) matches.push_back(id);
+    }
+    if (matches.size() == 1) return matches.front();
+    throw Error(Code::kNotFound,
+                (matches.empty() ? "there is no release " : "more than one release matches ") +
+                    to_utf8(*request.to) + " here: 'mcpctl releases' lists them",
+                {{"what", to_utf8(*request.to)}});
+  }
+  const auto& history =
+      state_.application(environment_.configuration->application(request.app).name).history;
+  for (auto entry = history.rbegin(); entry != history.rend(); ++entry) {
+    if (entry->from == standing) continue;  // the same content again
+    if (entry->from.empty() || entry->from == kBefore) break;
+    return entry->from;
+  }
+  throw Error(Code::kNothingToRollBack,
+              "there is no earlier release to roll back to; what stood there before adoption comes "
+              "back with 'mcpctl rollback --to before'");
+}
+
+PreparedJob JobPlanner::prepare_rollback(const JobRecord& record) {
+  PreparedJob job;
+  job.configuration = environment_.configuration;
+  job.app = &job.configuration->application(record.request.app);
+  const EntryPoints entry_points = entry_points_of(environment_, *job.app);
+  const ReleaseStore store(environment_.tools.fs, environment_.tools.layout, job.app->name);
+  PlanFacts facts = this->facts(record, *job.app, entry_points, store, "");
+  facts.to = rollback_target(record.request, store, facts.from);
+  if (facts.to == facts.from) {
+    job.early = nothing_to_do("already there: " + facts.to);
+    return job;
+  }
+  if (facts.to == kBefore) {
+    if (facts.first_adoption || !entry_points.any_active()) {
+      throw Error(Code::kNothingToRollBack, "nothing was adopted, so nothing stood there before");
+    }
+  } else {
+    const auto damages = store.verify(facts.to);
+    if (!damages.empty()) {
+      throw Error(Code::kRefused,
+                  "release " + facts.to + " is damaged: " + damages[0].path + " " +
+                      damages[0].what + "; upgrade to it again with --to " +
+                      store.read(facts.to).version,
+                  {{"reason", "damaged"}});
+    }
+    job.release = store.read(facts.to);
+    job.clear_denied = job.release->digest.hex();
+  }
+  facts.walk_back = jobs_back_to(state_.application(job.app->name).history, facts.to);
+  if (facts.to != kBefore && !facts.current.empty()) {
+    job.changes = compare(store.listing(facts.current), store.listing(facts.to));
+  }
+  log_.info("rollback.target", {{"release", facts.to == kBefore ? "before adoption" : facts.to}});
+  job.plan = plan_rollback(facts);
+  return job;
+}
+
+}  // namespace mcpu

@@ -1,0 +1,227 @@
+#include "daemon/job_queue.hpp"
+
+#include <algorithm>
+#include <future>
+
+#include "proto/error.hpp"
+
+namespace mcpu {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::chrono::minutes kRecoveryInterval{1};
+
+bool asks_for(const QueuedJob& job, const JobRequest& request) {
+  if (!job.log) return false;
+  const bool same_id = request.request_id && job.record.request.request_id == request.request_id;
+  return same_id || (!job.cancellation.requested() && same_work(job.record.request, request));
+}
+
+}  // namespace
+
+JobQueue::~JobQueue() { stop(); }
+
+void JobQueue::start() {
+  thread_ = std::thread([this] { loop(); });
+}
+
+void JobQueue::stop() {
+  std::deque<std::shared_ptr<QueuedJob>> dropped;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    dropped.swap(waiting_);
+    if (running_) running_->cancellation.request();
+  }
+  changed_.notify_all();
+  for (const auto& job : dropped) {
+    job->cancellation.request();
+    if (job->work) job->work();
+    if (job->log) {
+      actions_.drop(*job, {Outcome::kCancelled, "the daemon was stopped before its turn came", {}});
+    }
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+std::optional<JobQueue::Place> JobQueue::same(const JobRequest& request) const {
+  const std::lock_guard lock(mutex_);
+  if (running_ && asks_for(*running_, request)) return Place{running_->record.id, 0};
+  for (std::size_t i = 0; i < waiting_.size(); ++i) {
+    if (asks_for(*waiting_[i], request)) return Place{waiting_[i]->record.id, i + 1};
+  }
+  return std::nullopt;
+}
+
+JobQueue::Place JobQueue::add(const std::function<std::unique_ptr<QueuedJob>()>& make,
+                              bool no_wait) {
+  Place place;
+  {
+    const std::lock_guard lock(mutex_);
+    const bool busy = running_ || recovering_ || !waiting_.empty();
+    if (busy && no_wait) {
+      throw Error(Code::kBusy, "another job has the turn: try again, or leave out --no-wait",
+                  busy_locked());
+    }
+    if (stopping_) throw Error(Code::kRefused, "the daemon is stopping: try again");
+    waiting_.push_back(make());
+    place = {waiting_.back()->record.id, busy ? waiting_.size() : 0};
+  }
+  changed_.notify_all();
+  return place;
+}
+
+void JobQueue::run_in_turn(std::chrono::seconds wait,
+                           const std::function<void(const Cancellation&)>& work) {
+  auto job = std::make_shared<QueuedJob>();
+  std::promise<void> done;
+  std::atomic<bool> begun{false};
+  job->work = [&, raw = job.get()] {
+    begun = true;
+    try {
+      raw->cancellation.check();
+      work(raw->cancellation);
+      done.set_value();
+    } catch (...) {
+      done.set_exception(std::current_exception());
+    }
+  };
+  auto finished = done.get_future();
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) throw Error(Code::kRefused, "the daemon is stopping: try again");
+    waiting_.push_back(job);
+  }
+  changed_.notify_all();
+  if (finished.wait_for(wait) != std::future_status::ready) {
+    const std::lock_guard lock(mutex_);
+    if (std::erase(waiting_, job) > 0) {
+      throw Error(Code::kBusy, "another job has the turn, and the waiting time is over",
+                  busy_locked());
+    }
+  }
+  finished.get();
+}
+
+std::string JobQueue::cancel(JobId& job) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (running_ && running_->log && (job == 0 || running_->record.id == job)) {
+      job = running_->record.id;
+      if (running_->committed) return "committed";
+      running_->cancellation.request();
+      return "cancelling";
+    }
+    if (job == 0 && !waiting_.empty() && waiting_.front()->log) job = waiting_.front()->record.id;
+  }
+  if (job != 0 && remove_waiting(job, {Outcome::kCancelled, "cancelled before its turn", {}})) {
+    return "cancelled";
+  }
+  throw Error(Code::kNotFound,
+              job == 0 ? "no job is running" : "job " + std::to_string(job) + " is not running",
+              {{"what", job == 0 ? "running job" : "job " + std::to_string(job)}});
+}
+
+void JobQueue::expire(JobId job) {
+  remove_waiting(job, {Outcome::kExpired, "gave up waiting for its turn", {}});
+}
+
+bool JobQueue::remove_waiting(JobId id, const JobResult& result) {
+  std::shared_ptr<QueuedJob> job;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::ranges::find_if(
+        waiting_, [&](const auto& one) { return one->log && one->record.id == id; });
+    if (found == waiting_.end()) return false;
+    job = *found;
+    waiting_.erase(found);
+  }
+  actions_.drop(*job, result);
+  return true;
+}
+
+void JobQueue::mark_committed() {
+  const std::lock_guard lock(mutex_);
+  // A cancel that came in before this moment still wins: the runner looks once more after this.
+  if (running_ && !running_->cancellation.requested()) running_->committed = true;
+}
+
+QueueView JobQueue::view() const {
+  const std::lock_guard lock(mutex_);
+  QueueView view;
+  view.recovering = recovering_;
+  if (running_ && running_->log) {
+    view.running = running_->record;
+    view.phase = running_->log->phase();
+    view.percent = running_->log->percent();
+  }
+  for (const auto& job : waiting_) {
+    if (job->log) view.waiting.push_back(job->record);
+  }
+  return view;
+}
+
+bool JobQueue::idle() const {
+  const std::lock_guard lock(mutex_);
+  return !running_ && !recovering_ && waiting_.empty();
+}
+
+json JobQueue::busy() const {
+  const std::lock_guard lock(mutex_);
+  return busy_locked();
+}
+
+json JobQueue::busy_locked() const {
+  const QueuedJob* first = running_ && running_->log ? running_.get()
+                           : !waiting_.empty()       ? waiting_.front().get()
+                                                     : nullptr;
+  if (!first || !first->log) {
+    return {{"job", 0},
+            {"owner", "mcp-upgraded"},
+            {"phase", recovering_ ? "recovery" : "queue"},
+            {"since", format_time(now())}};
+  }
+  return {{"job", first->record.id},
+          {"owner", first->record.by},
+          {"phase", phase_name(first->log->phase())},
+          {"since", format_time(first->record.started_at.value_or(first->record.queued_at))}};
+}
+
+void JobQueue::loop() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    if (recovering_) {
+      lock.unlock();
+      const bool recovered = actions_.recover();
+      lock.lock();
+      recovering_ = !recovered;
+      if (!recovered) changed_.wait_for(lock, kRecoveryInterval, [&] { return stopping_; });
+      continue;
+    }
+    const auto job = take_next(lock);
+    if (!job) continue;
+    lock.unlock();
+    if (job->work) {
+      job->work();
+    } else {
+      actions_.run(*job);
+    }
+    const bool again = actions_.needs_recovery();
+    lock.lock();
+    recovering_ = again;
+    running_.reset();
+  }
+}
+
+std::shared_ptr<QueuedJob> JobQueue::take_next(std::unique_lock<std::mutex>& lock) {
+  changed_.wait(lock, [&] { return stopping_ || !waiting_.empty(); });
+  if (stopping_) return nullptr;
+  running_ = waiting_.front();
+  waiting_.pop_front();
+  running_->record.started_at = now();
+  return running_;
+}
+
+}  // namespace mcpu

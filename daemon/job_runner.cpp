@@ -1,0 +1,152 @@
+#include "daemon/job_runner.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+#include "daemon/check_job.hpp"
+#include "daemon/dry_run.hpp"
+#include "daemon/preflight.hpp"
+#include "daemon/summary.hpp"
+#include "proto/error.hpp"
+
+namespace mcpu {
+
+namespace {
+
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+Outcome outcome_of(const Error& error) {
+  const Code code = error.code();
+  if (code == Code::kCancelled) return Outcome::kCancelled;
+  const bool refused = code == Code::kRefused || code == Code::kNoSource ||
+                       code == Code::kNothingToRollBack || code == Code::kNotFound;
+  return refused ? Outcome::kRefused : Outcome::kFailed;
+}
+
+json details_of(const Error& error) {
+  return {{"error", code_name(error.code())}, {"context", error.context()}};
+}
+
+StageOrder stage_order(const PreparedJob& job) {
+  StageOrder order;
+  order.info = *job.release;
+  order.listing = &job.source->resolved().listing;
+  for (const EntryPoint& entry : job.app->entry_points) {
+    order.exec.push_back({entry.name, entry.path, job.app->environment});
+  }
+  for (const Step& step : job.plan.steps) {
+    if (step.kind == StepKind::kStage) order.reuse = step.arguments.value("reuse", "");
+  }
+  return order;
+}
+
+json undo_record(const Error& error, const PreparedJob& job) {
+  const Outcome outcome = outcome_of(error);
+  json undo{{"reason", error.what()},
+            {"outcome", outcome_name(outcome == Outcome::kRefused ? Outcome::kFailed : outcome)},
+            {"details", details_of(error)}};
+  const bool regression =
+      error.code() == Code::kCheck && error.context().value("regression", false);
+  if (regression && job.plan.kind == JobKind::kUpgrade && job.release) {
+    undo["denied"] = to_json(DeniedRelease{job.release->digest.hex(), job.release->id,
+                                           job.release->version, error.context().value("check", ""),
+                                           error.what(), job.plan.job, now()});
+  }
+  return undo;
+}
+
+}  // namespace
+
+JobFinisher JobRunner::finisher() const {
+  return {environment_.tools, state_, events_, environment_.configuration->retention};
+}
+
+bool JobRunner::run(const JobRecord& record, JobLog& log, const Cancellation& cancellation,
+                    const std::function<void()>& on_commit) {
+  JobResult result;
+  try {
+    if (record.request.kind != JobKind::kCheck) {
+      return run_switch(record, log, cancellation, on_commit);
+    }
+    return run_check(record, log, cancellation), true;
+  } catch (const Error& error) {
+    result = {outcome_of(error), error.what(), details_of(error)};
+  } catch (const std::exception& error) {
+    result = {Outcome::kFailed, std::string("a mistake in the daemon: ") + error.what(), {}};
+  }
+  finisher().record_result(record.id, result, log);
+  return true;
+}
+
+bool JobRunner::run_switch(const JobRecord& record, JobLog& log, const Cancellation& cancellation,
+                           const std::function<void()>& on_commit) {
+  log.enter(Phase::kResolve);
+  const auto state = state_.get();
+  JobPlanner planner(environment_, *state, log, &cancellation);
+  PreparedJob job = planner.prepare(record);
+  remember_newest(job);
+  if (job.early) {
+    finisher().record_result(record.id, *job.early, log);
+    return true;
+  }
+  log.enter(Phase::kPreflight);
+  preflight(environment_, job, log, &cancellation);
+  return execute(record, job, log, cancellation, on_commit);
+}
+
+bool JobRunner::execute(const JobRecord& record, PreparedJob& job, JobLog& log,
+                        const Cancellation& cancellation, const std::function<void()>& on_commit) {
+  const auto begin = Clock::now();
+  StepContext context(environment_.tools, job.plan, log);
+  context.running.app = job.app;
+  context.running.source = job.source.get();
+  context.running.cancellation = &cancellation;
+  if (job.source) context.running.order = stage_order(job);
+  Transaction transaction(context, environment_.tools.layout.journal());
+  Commit commit;
+  try {
+    transaction.run();
+    log.enter(Phase::kCommit);
+    commit = summarize(record, job, context,
+                       std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin));
+    log.flush();
+    on_commit();
+    cancellation.check();
+    transaction.commit(to_json(commit));
+  } catch (const Error& error) {
+    return finisher().undone(context, transaction, undo_record(error, job));
+  } catch (const std::exception& error) {
+    const Error internal(Code::kInternal, std::string("a mistake in the daemon: ") + error.what());
+    return finisher().undone(context, transaction, undo_record(internal, job));
+  }
+  finisher().committed(context, transaction, commit);
+  return true;
+}
+
+void JobRunner::remember_newest(const PreparedJob& job) {
+  if (!job.newest || !state_.damage().empty()) return;
+  state_.update([&](State& state) { state.applications[job.app->name].newest = job.newest; });
+}
+
+void JobRunner::run_check(const JobRecord& record, JobLog& log, const Cancellation& cancellation) {
+  finisher().record_result(record.id, check_current(environment_, record, log, cancellation), log);
+}
+
+json JobRunner::dry_run(const JobRecord& record, const Cancellation& cancellation) {
+  JobLog log;
+  const auto state = state_.get();
+  PreparedJob job = JobPlanner(environment_, *state, log, &cancellation).prepare(record);
+  std::string problem;
+  if (!job.early) {
+    try {
+      preflight(environment_, job, log, &cancellation);
+    } catch (const Error& error) {
+      if (error.code() != Code::kRefused) throw;
+      problem = error.what();
+    }
+  }
+  return describe_dry_run(environment_, job, log.collected(), problem);
+}
+
+}  // namespace mcpu

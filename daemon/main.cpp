@@ -1,1 +1,177 @@
-int main() { return 0; }
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <thread>
+#include <vector>
+
+#include "daemon/configuration_file.hpp"
+#include "daemon/diagnostics.hpp"
+#include "daemon/options.hpp"
+#include "daemon/program_paths.hpp"
+#include "daemon/server.hpp"
+#include "daemon/service_manager.hpp"
+#include "daemon/state_directory.hpp"
+#include "daemon/upgrade_service.hpp"
+#include "proto/error.hpp"
+#include "proto/text.hpp"
+
+#include <spdlog/spdlog.h>
+
+namespace mcpu {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kWrongInput = 2;
+
+/// What the whole process needs before any thread is started.
+void set_up_process() {
+  std::signal(SIGPIPE, SIG_IGN);
+  umask(022);
+  // Processes that a worker leaves behind become our children, so that they can be ended.
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  constexpr rlim_t kDescriptors = 4096;  // connections, and the files of a job
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < kDescriptors) {
+    limit.rlim_cur = std::min(kDescriptors, limit.rlim_max);
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+/// Closed standard descriptors would be given to the first files that are opened.
+void hold_standard_descriptors() {
+  int descriptor = open("/dev/null", O_RDWR);
+  while (descriptor >= 0 && descriptor <= STDERR_FILENO) descriptor = dup(descriptor);
+  if (descriptor > STDERR_FILENO) close(descriptor);
+}
+
+/// The daemon's parts and the doorways between them; one for the process, on the main thread.
+class Daemon {
+ public:
+  Daemon(const DaemonOptions& options, Instance instance)
+      : instance_(std::move(instance)),
+        home_(own_identity().home),
+        configuration_(load()),
+        programs_(find_programs(options.program_directory)),
+        fs_(make_posix_file_system()) {
+    make_state_directory(*fs_, instance_);
+    lock_ = take_state_lock(*fs_, instance_.layout, instance_.socket);
+    processes_ = make_posix_processes(programs_.workers);
+  }
+
+  void run() {
+    UpgradeService service({*fs_, instance_.layout, *processes_, programs_.launcher}, instance_,
+                           configuration_);
+    Server server(service, {});
+    listen(server);
+    server.on_signal([&](int signal) { on_signal(signal, service, server); });
+    if (instance_.user_mode) server.when_idle(configuration_->idle_exit, [&] { server.stop(); });
+    notify_service_manager("READY=1");
+    service.start();  // with the recovery, if one is pending
+    server.run();
+    notify_service_manager("STOPPING=1");
+    if (stopper_.joinable()) stopper_.join();
+    service.stop();
+  }
+
+ private:
+  std::shared_ptr<const Configuration> load() const {
+    return std::make_shared<const Configuration>(load_configuration(instance_, home_));
+  }
+
+  void listen(Server& server) {
+    std::vector<UniqueFd> passed = passed_sockets();
+    for (UniqueFd& socket : passed) server.listen(std::move(socket));
+    if (!passed.empty()) return;
+    make_socket_directory(*fs_, instance_);
+    server.listen(instance_.socket, instance_.user_mode);
+  }
+
+  void on_signal(int signal, UpgradeService& service, Server& server) {
+    if (signal == SIGHUP) return reload(service, server);
+    if (stopper_.joinable()) return;  // already on its way
+    spdlog::info("asked to stop by signal {}", signal);
+    // Watchers see how the running job ends: the server goes on until it has.
+    stopper_ = std::thread([&] {
+      service.stop();
+      server.stop();
+    });
+  }
+
+  void reload(UpgradeService& service, Server& server) {
+    try {
+      configuration_ = load();
+      service.reload(configuration_);
+      if (instance_.user_mode) server.when_idle(configuration_->idle_exit, [&] { server.stop(); });
+      spdlog::info("read the configuration again");
+    } catch (const Error& error) {
+      spdlog::error("{}; the configuration stays as it was", error.what());
+    }
+  }
+
+  const Instance instance_;
+  const std::string home_;
+  std::shared_ptr<const Configuration> configuration_;
+  const ProgramPaths programs_;
+  std::unique_ptr<FileSystem> fs_;
+  std::unique_ptr<FileLock> lock_;
+  std::unique_ptr<ProcessPort> processes_;
+  std::thread stopper_;
+};
+
+/// Prints the effective configuration in the file's own form, and to standard error what it is.
+int check_configuration(const Instance& instance) {
+  const Configuration configuration = load_configuration(instance, own_identity().home);
+  const std::string file = escape_path(instance.config_file);
+  const std::string verdict = configuration.file.empty()
+                                  ? "there is no " + file + ": these are the built-in values"
+                                  : file + " is valid; the effective values:";
+  std::fprintf(stderr, "%s\n", verdict.c_str());
+  std::printf("%s\n", to_json(configuration).dump(2).c_str());
+  return 0;
+}
+
+int serve(const DaemonOptions& options, const Instance& instance) {
+  set_up_process();
+  const std::string log_file = options.on_demand ? instance.layout.state + "/daemon.log" : "";
+  set_up_diagnostics(log_file, options.verbose);
+  Daemon daemon(options, instance);
+  spdlog::info("serving {} at {}", escape_path(instance.layout.state),
+               escape_path(instance.socket));
+  daemon.run();
+  spdlog::info("stopped");
+  return 0;
+}
+
+int run(int argc, char** argv) {
+  const ParsedOptions parsed = parse_daemon_options(argc, argv, geteuid() == 0);
+  if (!parsed.options) return parsed.exit_code;
+  const DaemonOptions& options = *parsed.options;
+  const Instance instance =
+      options.instance.system ? system_instance(options.instance) : user_instance(options.instance);
+  return options.check_config ? check_configuration(instance) : serve(options, instance);
+}
+
+}  // namespace
+}  // namespace mcpu
+
+int main(int argc, char** argv) {
+  using mcpu::Code;
+  mcpu::hold_standard_descriptors();
+  try {
+    return mcpu::run(argc, argv);
+  } catch (const mcpu::Error& error) {
+    std::fprintf(stderr, "mcp-upgraded: %s\n", error.what());
+    return error.code() == Code::kConfig || error.code() == Code::kUsage ? mcpu::kWrongInput
+                                                                         : mcpu::kFailed;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "mcp-upgraded: %s\n", error.what());
+    return mcpu::kFailed;
+  }
+}

@@ -321,8 +321,7 @@ class PosixWorker final : public Worker {
       if (!reap(pid_, deadline)) family_->stuck.push_back(pid_);
     }
     std::erase(family_->live, pid_);
-    // No other kind has processes below it.
-    if (kind_ == WorkerKind::kCheck) end_orphans(deadline);
+    end_orphans(deadline);
   }
 
   WorkerLink& link() override { return *link_; }
@@ -365,7 +364,7 @@ class PosixProcesses final : public ProcessPort {
     launch.null = null_.get();
     launch.argv = pointers_to(launch.arguments);
     launch.envp = pointers_to(launch.environment);
-    auto strangers = kind == WorkerKind::kCheck ? children_of(::getpid()) : std::vector<pid_t>();
+    auto strangers = children_of(::getpid());
     const pid_t child = fork_and_run(launch);
     return std::make_unique<PosixWorker>(kind, child, std::move(ours), family_,
                                          std::move(strangers));

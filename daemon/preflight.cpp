@@ -1,0 +1,207 @@
+#include "daemon/preflight.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <regex>
+
+#include "daemon/durable.hpp"
+#include "daemon/version.hpp"
+#include "proto/error.hpp"
+
+namespace mcpu {
+
+namespace {
+
+using nlohmann::json;
+
+/// Journal, events, snapshots and records of one job, generously.
+constexpr std::uint64_t kJobBytes = 4 << 20;
+constexpr std::uint64_t kMaxRecognizedBytes = 1 << 20;
+
+[[noreturn]] void refuse(const std::string& reason) {
+  throw Error(Code::kRefused, reason, {{"reason", reason}});
+}
+
+/// The nearest directory of a path that exists.
+std::string existing_parent(FileSystem& fs, std::string path) {
+  while (path.size() > 1 && !fs.info(path)) path = parent_path(path);
+  return path;
+}
+
+/// The directory a path's links lead to, so that rights are those of the real one.
+void check_link_directory(FileSystem& fs, const EntryPoint& entry) {
+  const std::string directory = existing_parent(fs, parent_path(entry.link));
+  const auto info = fs.info(directory);
+  if (info && info->type == FileType::kFile) {
+    refuse(escape_path(directory) + " is not a directory: it must hold the link " +
+           escape_path(entry.link));
+  }
+  if (!fs.writable(directory) || fs.space(directory).read_only) {
+    refuse("cannot write " + escape_path(directory) + ", where the link " +
+           escape_path(entry.link) +
+           " belongs: give this user the right, or set applications.NAME.entry_points to another "
+           "directory");
+  }
+}
+
+void check_state_directory(const JobEnvironment& environment, const PreparedJob& job) {
+  FileSystem& fs = environment.tools.fs;
+  const std::string& state = environment.tools.layout.state;
+  if (!fs.writable(state)) refuse("cannot write the state directory " + escape_path(state));
+  const SpaceInfo space = fs.space(state);
+  if (space.no_exec) {
+    refuse("the state directory " + escape_path(state) +
+           " is on a file system mounted noexec: programs cannot run from there; choose another "
+           "one with --state-dir");
+  }
+  const std::uint64_t needed = required_bytes(job);
+  if (space.free_bytes < needed) {
+    refuse("not enough space for " + escape_path(state) + ": " + format_bytes(space.free_bytes) +
+           " free, " + format_bytes(needed) +
+           " needed for the release and the way back; free some, or remove old releases with "
+           "smaller retention");
+  }
+}
+
+bool recognized(FileSystem& fs, const Application& app, const std::string& path) {
+  if (app.recognize.empty()) return true;
+  const auto info = fs.info(path);
+  if (!info || info->type != FileType::kFile || info->size_bytes > kMaxRecognizedBytes)
+    return false;
+  const std::string content = read_file(fs, path, kMaxRecognizedBytes);
+  return std::ranges::any_of(app.recognize, [&](const std::string& text) {
+    return content.find(text) != std::string::npos;
+  });
+}
+
+/// What is about to be replaced must be this application, or nothing.
+void check_entry_points(const JobEnvironment& environment, const PreparedJob& job) {
+  FileSystem& fs = environment.tools.fs;
+  const EntryPoints entry_points(fs, environment.tools.layout, job.app->name, job.app->entry_points,
+                                 environment.tools.launcher);
+  for (const EntryPoint& entry : job.app->entry_points) {
+    const Standing standing = entry_points.at_link(entry);
+    const std::string link = escape_path(entry.link);
+    if (standing.kind == Standing::Kind::kNothing) continue;
+    if (standing.kind == Standing::Kind::kOther) {
+      refuse(link + " is neither a file nor a link: move it away");
+    }
+    const std::string foreign = foreign_instance(environment.tools.layout, standing);
+    if (!foreign.empty()) {
+      refuse(link + " belongs to another instance of mcp-upgraded, with its state in " +
+             escape_path(foreign) + ": use that one, or roll it back to before adoption first");
+    }
+    const std::string launcher = environment.tools.layout.launcher(job.app->name, entry.name);
+    if (standing.kind == Standing::Kind::kLink && standing.target == launcher) continue;
+    const std::string checkout = checkout_behind(fs, entry, standing);
+    const std::string behind = standing.kind == Standing::Kind::kFile ? entry.link
+                               : checkout.empty()                     ? ""
+                                                                      : checkout + "/" + entry.path;
+    const bool dangling =
+        standing.kind == Standing::Kind::kLink && (behind.empty() ? false : !fs.info(behind));
+    if (!dangling &&
+        (behind.empty() ? !job.app->recognize.empty() : !recognized(fs, *job.app, behind))) {
+      refuse(link + " is something else than " + job.app->name +
+             " (its content is not recognized): move it away, or set "
+             "applications.NAME.entry_points to another link");
+    }
+  }
+}
+
+/// The first program of this name on PATH.
+std::string first_on_path(FileSystem& fs, const std::string& name) {
+  const char* path = std::getenv("PATH");
+  std::string rest = path ? path : "";
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find(':'), rest.size());
+    const std::string candidate = rest.substr(0, end) + "/" + name;
+    rest.erase(0, end + 1);
+    if (candidate.starts_with("/") && fs.info(candidate)) return candidate;
+  }
+  return "";
+}
+
+void warn_if_shadowed(const JobEnvironment& environment, const PreparedJob& job, JobLog& log) {
+  if (!environment.user_mode) return;
+  for (const EntryPoint& entry : job.app->entry_points) {
+    const std::string first = first_on_path(environment.tools.fs, entry.name);
+    if (first == entry.link || first.empty()) continue;
+    log.warning("path.shadowed",
+                {{"link", escape_path(entry.link)},
+                 {"by", escape_path(first)},
+                 {"fix", "export PATH=\"" + escape_path(parent_path(entry.link)) + ":$PATH\""}});
+  }
+}
+
+/// Runs a requirement's program the way checks are run, and compares the version it prints.
+void check_requirement(const JobEnvironment& environment, const PreparedJob& job,
+                       const Requirement& requirement, const Cancellation* cancellation) {
+  CheckRun run;
+  run.name = requirement.program;
+  run.program = "/usr/bin/env";
+  run.arguments = {requirement.program};
+  run.arguments.insert(run.arguments.end(), requirement.arguments.begin(),
+                       requirement.arguments.end());
+  run.directory = "/";
+  const Identity who = job.plan.users.empty() ? own_identity() : job.plan.users.front().who;
+  const auto result = run_checks(environment.tools.processes, who, {run}, 1, cancellation).at(0);
+  if (!result.passed) {
+    refuse(job.app->name + " needs '" + requirement.program +
+           "', which does not run here: " + result.reason);
+  }
+  static const std::regex kNumber("[0-9]+(\\.[0-9]+)+");
+  std::smatch found;
+  const bool readable = std::regex_search(result.output, found, kNumber);
+  const auto present = readable ? parse_version(found.str()) : std::nullopt;
+  const auto minimum = parse_version(requirement.minimum);
+  if (present && minimum && *present < *minimum) {
+    refuse(job.app->name + " needs " + requirement.program + " " + requirement.minimum +
+           " or newer; here it is " + found.str());
+  }
+}
+
+void check_thoroughly(const JobEnvironment& environment, const PreparedJob& job, JobLog& log,
+                      const Cancellation* cancellation) {
+  for (const Requirement& requirement : job.app->requirements) {
+    check_requirement(environment, job, requirement, cancellation);
+  }
+  for (const ManagedUser& user : job.plan.users) {
+    Home home(environment.tools.processes, user.who, job.app->files);
+    home.limit(std::chrono::steady_clock::now() + environment.configuration->limits.home,
+               cancellation);
+    for (const std::string& problem : home.parse()) {
+      log.emit_about(user.who.uid, Tier::kWarning, "preflight.problem", {{"reason", problem}});
+    }
+  }
+}
+
+}  // namespace
+
+std::uint64_t required_bytes(const PreparedJob& job) {
+  const Limits& limits = job.configuration->limits;
+  const bool full = job.plan.mode == Mode::kFull;
+  return std::max(full ? limits.full_free_bytes : limits.quick_free_bytes,
+                  job.needed_bytes + kJobBytes);
+}
+
+void preflight(const JobEnvironment& environment, const PreparedJob& job, JobLog& log,
+               const Cancellation* cancellation) {
+  if (!job.app->services.empty()) {
+    refuse("services are configured for " + job.app->name +
+           ", but this daemon cannot restart services: remove applications." + job.app->name +
+           ".services");
+  }
+  for (const EntryPoint& entry : job.app->entry_points) {
+    check_link_directory(environment.tools.fs, entry);
+  }
+  check_state_directory(environment, job);
+  check_entry_points(environment, job);
+  warn_if_shadowed(environment, job, log);
+  if (job.plan.kind == JobKind::kUpgrade && job.plan.mode == Mode::kFull) {
+    check_thoroughly(environment, job, log, cancellation);
+  }
+  const std::uint64_t free = environment.tools.fs.space(environment.tools.layout.state).free_bytes;
+  log.info("preflight.passed", {{"free", format_bytes(free)}});
+}
+
+}  // namespace mcpu

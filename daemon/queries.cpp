@@ -1,0 +1,271 @@
+#include "daemon/queries.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "daemon/denied_releases.hpp"
+#include "daemon/dry_run.hpp"
+#include "daemon/retention.hpp"
+#include "daemon/version.hpp"
+#include "proto/error.hpp"
+
+namespace mcpu {
+
+namespace {
+
+using nlohmann::json;
+
+json problem(const std::string& text) {
+  // One sentence with its remedy behind ": ", as every message here is written.
+  const std::size_t split = text.find(": ");
+  if (split == std::string::npos) return {{"what", text}, {"remedy", ""}};
+  return {{"what", text.substr(0, split)}, {"remedy", text.substr(split + 2)}};
+}
+
+std::string release_of(const JobRecord& record) {
+  if (!record.result) return "";
+  const json& details = record.result->details;
+  for (const char* key : {"to", "release"}) {
+    if (details.is_object() && details.contains(key) && details.at(key).is_string()) {
+      return details.at(key);
+    }
+  }
+  return "";
+}
+
+std::string text_of(Standing::Kind kind, const Standing& standing) {
+  if (kind == Standing::Kind::kNothing) return "absent";
+  return standing.kind == Standing::Kind::kLink ? "foreign" : "before";
+}
+
+}  // namespace
+
+json Queries::instance() const {
+  return {{"version", MCPU_VERSION},
+          {"pid", getpid()},
+          {"mode", environment_.user_mode ? "user" : "system"},
+          {"started", format_time(started_)},
+          {"state_directory", escape_path(instance_.layout.state)},
+          {"socket", escape_path(instance_.socket)},
+          {"configuration", escape_path(instance_.config_file)}};
+}
+
+json Queries::status(const std::string& app, bool verify) const {
+  json applications = json::array();
+  if (!app.empty()) {
+    applications.push_back(application(environment_.configuration->application(app), verify));
+  } else {
+    for (const Application& one : environment_.configuration->applications) {
+      applications.push_back(application(one, verify));
+    }
+  }
+  json queued = json::array();
+  for (const JobRecord& record : queue_.waiting) queued.push_back(job(record));
+  json document{{"instance", instance()},
+                {"applications", applications},
+                {"queued", queued},
+                {"problems", json::array()}};
+  if (queue_.running) document["running"] = job(*queue_.running);
+  for (const std::string& text : problems_) document["problems"].push_back(problem(text));
+  return document;
+}
+
+json Queries::application(const Application& app, bool verify) const {
+  const Tools& tools = environment_.tools;
+  const ApplicationState& state = state_->application(app.name);
+  const ReleaseStore store(tools.fs, tools.layout, app.name);
+  const EntryPoints entry_points(tools.fs, tools.layout, app.name, app.entry_points,
+                                 tools.launcher);
+  json document{{"app", app.name},
+                {"paused", state.paused.has_value()},
+                {"entry_points", json::array()},
+                {"problems", json::array()},
+                {"last_job", last_job(app.name)}};
+  try {
+    const bool active = entry_points.any_active();
+    if (active) add_current(app, store, verify, document);
+    add_way_back(state, store, document);
+    const std::string adoption = tools.layout.adoption(app.name);
+    const bool adopted = tools.fs.info(adoption + "/entry-points.json").has_value();
+    if (adopted && active) document["before"] = "what stood there before adoption";
+    const std::string checkout = entry_points.recorded_checkout(adoption);
+    const std::string source = app.source.empty() ? checkout : app.source;
+    if (!source.empty()) document["source"] = escape_path(source);
+    for (const EntryPoint& entry : app.entry_points) {
+      const Standing standing = entry_points.at_link(entry);
+      const bool ours = standing.kind == Standing::Kind::kLink &&
+                        standing.target == tools.layout.launcher(app.name, entry.name);
+      document["entry_points"].push_back({{"name", entry.name},
+                                          {"path", escape_path(entry.link)},
+                                          {"state", ours      ? "ok"
+                                                    : adopted ? text_of(standing.kind, standing)
+                                                              : "before"}});
+    }
+    const bool left = !state.history.empty() && state.history.back().to == kBefore;
+    if (store.current() && !left) {
+      for (const auto& text : entry_points.problems())
+        document["problems"].push_back(problem(text));
+    }
+  } catch (const Error& error) {
+    document["problems"].push_back(problem(error.what()));
+  }
+  if (state.newest) document["looked_up"] = format_time(state.newest->looked_up);
+  return document;
+}
+
+void Queries::add_current(const Application& app, const ReleaseStore& store, bool verify,
+                          json& document) const {
+  const auto current = store.current();
+  if (!current) return;
+  const ReleaseInfo info = store.read(*current);
+  document["current"] = release_document(info);
+  const ApplicationState& state = state_->application(app.name);
+  for (auto entry = state.history.rbegin(); entry != state.history.rend(); ++entry) {
+    if (entry->to != *current) continue;
+    document["since"] = format_time(entry->time);
+    document["by"] = entry->by;
+    document["job"] = entry->job;
+    break;
+  }
+  if (state.newest && state.newest->digest != info.digest.hex()) {
+    const auto known = parse_version(state.newest->version), here = parse_version(info.version);
+    if (!known || !here || *here < *known) document["newer"] = state.newest->version;
+  }
+  if (!verify) return;
+  json damaged = json::array();
+  for (const Damage& damage : store.verify(*current)) {
+    damaged.push_back(damage.path + ": " + damage.what);
+    document["problems"].push_back(
+        {{"what", "file " + damage.path + " of release " + *current + " " + damage.what},
+         {"remedy", "run 'mcpctl upgrade --force', or 'mcpctl rollback'"},
+         {"file", damage.path}});
+  }
+  document["verified"] = {{"release", *current}, {"files", info.files}, {"damaged", damaged}};
+}
+
+void Queries::add_way_back(const ApplicationState& state, const ReleaseStore& store,
+                           json& document) const {
+  const std::string current = store.current().value_or("");
+  for (auto entry = state.history.rbegin(); entry != state.history.rend(); ++entry) {
+    if (entry->from == current) continue;
+    if (!entry->from.empty() && entry->from != kBefore && store.exists(entry->from)) {
+      document["back"] = release_document(store.read(entry->from));
+    }
+    return;
+  }
+}
+
+json Queries::last_job(const std::string& app) const {
+  JobRecords records(environment_.tools.fs, environment_.tools.layout);
+  const auto ids = records.list();
+  for (auto id = ids.rbegin(); id != ids.rend(); ++id) {
+    const auto record = records.read(*id);
+    if (!record || !record->result) continue;
+    const std::string name = record->request.app.empty() ? "mcp" : record->request.app;
+    if (name == app || environment_.configuration->applications.size() == 1) return job(*record);
+  }
+  return nullptr;
+}
+
+json Queries::job(const JobRecord& record) const {
+  const bool running = queue_.running && queue_.running->id == record.id;
+  std::string app = record.request.app;
+  if (app.empty() && environment_.configuration->applications.size() == 1) {
+    app = environment_.configuration->applications.front().name;
+  }
+  json document{{"job", record.id},
+                {"kind", kind_name(record.request.kind)},
+                {"app", app.empty() ? "mcp" : app},
+                {"mode", mode_name(record.request.mode)},
+                {"owner", record.by},
+                {"uid", record.uid},
+                {"state", record.result ? "finished"
+                          : running     ? "running"
+                                        : "queued"},
+                {"requested", format_time(record.queued_at)}};
+  if (running) document["phase"] = phase_name(queue_.phase);
+  for (std::size_t i = 0; i < queue_.waiting.size(); ++i) {
+    if (queue_.waiting[i].id == record.id) document["position"] = i + 1;
+  }
+  if (record.started_at) document["started"] = format_time(*record.started_at);
+  if (record.finished_at) document["finished"] = format_time(*record.finished_at);
+  if (record.result) {
+    document["outcome"] = outcome_name(record.result->outcome);
+    document["message"] = record.result->message;
+  } else if (!running && queue_.recovering) {
+    document["state"] = "recovering";
+  }
+  if (const std::string release = release_of(record); !release.empty()) {
+    document["release"] = release;
+  }
+  return document;
+}
+
+json Queries::jobs(std::size_t limit) const {
+  JobRecords records(environment_.tools.fs, environment_.tools.layout);
+  json list = json::array();
+  const auto ids = records.list();
+  for (auto id = ids.rbegin(); id != ids.rend() && list.size() < limit; ++id) {
+    if (queue_.running && queue_.running->id == *id) {
+      list.push_back(job(*queue_.running));
+    } else if (const auto record = records.read(*id)) {
+      list.push_back(job(*record));
+    }
+  }
+  return {{"jobs", list}};
+}
+
+json Queries::stored_release(const Application& app, const ReleaseStore& store,
+                             const std::string& id, const Kept& kept) const {
+  const ApplicationState& state = state_->application(app.name);
+  const ReleaseInfo info = store.read(id);
+  json document = release_document(info);
+  document["staged"] = format_time(info.time);
+  document["bytes"] = info.bytes;
+  document["current"] = store.current() == id;
+  document["pinned"] = std::ranges::find(state.pins, id) != state.pins.end();
+  document["held"] = state.holds.contains(id);
+  const auto denied = DeniedReleases(environment_.tools.fs, environment_.tools.layout, app.name)
+                          .find(info.digest.hex());
+  if (denied) document["denied_by"] = denied->check;
+  document["health"] = denied ? "denied" : state.health.contains(id) ? "good" : "unknown";
+  json reasons = json::array();
+  if (const auto found = kept.releases.find(id); found != kept.releases.end()) {
+    reasons = found->second;
+  }
+  if (store.in_use(id)) reasons.push_back("in use");
+  document["kept_by"] = reasons;
+  return document;
+}
+
+json Queries::releases(const std::string& name) const {
+  const Application& app = environment_.configuration->application(name);
+  const ReleaseStore store(environment_.tools.fs, environment_.tools.layout, app.name);
+  const Kept kept = what_to_keep(state_->application(app.name), store.current().value_or(""),
+                                 environment_.configuration->retention);
+  std::vector<json> list;
+  for (const std::string& id : store.list()) {
+    try {
+      list.push_back(stored_release(app, store, id, kept));
+    } catch (const Error& error) {
+      list.push_back({{"release", id},
+                      {"version", ""},
+                      {"origin", ""},
+                      {"digest", ""},
+                      {"staged", ""},
+                      {"bytes", 0},
+                      {"health", "damaged"},
+                      {"current", false},
+                      {"pinned", false},
+                      {"held", false},
+                      {"kept_by", json::array()}});
+    }
+  }
+  std::ranges::stable_sort(list, [](const json& a, const json& b) {
+    return a.at("staged").get<std::string>() > b.at("staged").get<std::string>();
+  });
+  return {{"app", app.name}, {"releases", list}};
+}
+
+}  // namespace mcpu

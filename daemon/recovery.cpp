@@ -1,0 +1,113 @@
+#include "daemon/recovery.hpp"
+
+#include "daemon/durable.hpp"
+#include "proto/error.hpp"
+
+namespace mcpu {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::chrono::seconds kHomeLimit{10};
+
+}  // namespace
+
+std::optional<JobId> Recovery::find(std::string& damage) {
+  const std::string file = environment_.tools.layout.journal();
+  try {
+    const auto journal = Journal::open(environment_.tools.fs, file);
+    if (!journal) return std::nullopt;
+    return plan_in(*journal).job;
+  } catch (const Error& error) {
+    damage = "the journal " + file + " cannot be read (" + error.what() + ")";
+  }
+  try {
+    damage += "; set aside as " + set_aside(environment_.tools.fs, file);
+  } catch (const Error& error) {
+    damage += std::string("; it could not be set aside: ") + error.what();
+  }
+  return std::nullopt;
+}
+
+bool Recovery::run(std::string& pending) {
+  try {
+    return recover(pending);
+  } catch (const std::exception& error) {
+    pending = error.what();
+    return false;
+  }
+}
+
+bool Recovery::recover(std::string& pending) {
+  const Tools& tools = environment_.tools;
+  auto journal = Journal::open(tools.fs, tools.layout.journal());
+  if (!journal) return true;
+  const Plan plan = plan_in(*journal);
+  events_.open(plan.job);
+  JobLog log(events_, plan.job);
+  log.enter(Phase::kRecovery);
+  StepContext context(tools, plan, log);
+  Transaction transaction(context, std::move(journal));
+  JobFinisher finisher(tools, state_, events_, environment_.configuration->retention);
+  log.warning("recovery.started", {{"job", plan.job}, {"step", transaction.last_step()}});
+  bool done = true;
+  if (const json* commit = transaction.committed()) {
+    log.info("recovery.redone", {{"job", plan.job}});
+    finisher.committed(context, transaction, commit_from_json(*commit));
+  } else {
+    done = lock_homes(context, pending) &&
+           finisher.undone(context, transaction,
+                           {{"reason", "the daemon was stopped in the middle of step '" +
+                                           transaction.last_step() + "'"},
+                            {"outcome", outcome_name(Outcome::kFailed)},
+                            {"interrupted", true}});
+    if (!done && pending.empty()) pending = "undoing job " + std::to_string(plan.job) + " failed";
+  }
+  events_.close(plan.job);
+  return done;
+}
+
+bool Recovery::lock_homes(StepContext& context, std::string& pending) {
+  for (const ManagedUser& user : context.plan.users) {
+    try {
+      context.home_locks[user.who.uid] = context.home(user, kHomeLimit).lock(kHomeLimit);
+    } catch (const Error& error) {
+      if (!user.required && !context.snapshot(user).complete()) {
+        context.skipped.insert(user.who.uid);
+        continue;
+      }
+      pending = "the home of " + user.who.name + " cannot be locked: " + error.what();
+      context.log.error("undo.pending",
+                        {{"what", "home of " + user.who.name}, {"remedy", error.what()}});
+      return false;
+    }
+  }
+  return true;
+}
+
+void Recovery::tidy() {
+  const Tools& tools = environment_.tools;
+  JobRecords records(tools.fs, tools.layout);
+  for (const JobId id : records.list()) {
+    const auto record = records.read(id);
+    if (!record || record->result) continue;
+    events_.open(id);
+    JobLog log(events_, id);
+    JobFinisher(tools, state_, events_, environment_.configuration->retention)
+        .record_result(id,
+                       {Outcome::kFailed,
+                        "the daemon stopped before this job changed anything: ask for it again",
+                        json::object()},
+                       log);
+    events_.close(id);
+  }
+  remove_tree(tools.fs, tools.layout.state + "/scratch");
+  const std::string apps = tools.layout.state + "/apps";
+  if (!tools.fs.info(apps)) return;
+  for (const std::string& app : tools.fs.list(apps)) {
+    ReleaseStore(tools.fs, tools.layout, app).clean();
+  }
+}
+
+}  // namespace mcpu

@@ -1,0 +1,223 @@
+#include "daemon/release_store.hpp"
+
+#include <sstream>
+
+#include "daemon/durable.hpp"
+#include "daemon/tree_builder.hpp"
+#include "proto/error.hpp"
+
+namespace mcpu {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::uint64_t kMaxInfoBytes = 4 << 20;
+constexpr std::uint64_t kMaxListingBytes = 512 << 20;
+constexpr std::size_t kDigestCharacters = 12;
+
+json to_json(const ReleaseInfo& info) {
+  return {{"format", 1},
+          {"id", info.id},
+          {"version", info.version},
+          {"origin", info.origin},
+          {"commit", info.commit},
+          {"digest", info.digest.hex()},
+          {"time", format_time(info.time)},
+          {"files", info.files},
+          {"bytes", info.bytes},
+          {"changelog", info.changelog}};
+}
+
+ReleaseInfo info_from_json(const json& document) {
+  if (document.at("format").get<int>() > 1) {
+    throw Error(Code::kCorrupt, "made by a newer mcp-upgraded");
+  }
+  ReleaseInfo info;
+  info.id = document.at("id");
+  info.version = document.at("version");
+  info.origin = document.at("origin");
+  info.commit = document.at("commit");
+  info.digest = Sha256::from_hex(document.at("digest").get<std::string>());
+  info.time = parse_time(document.at("time").get<std::string>());
+  info.files = document.at("files");
+  info.bytes = document.at("bytes");
+  info.changelog = document.at("changelog");
+  return info;
+}
+
+/// A version as a part of a file name: anything unusual becomes '_'.
+std::string safe_name(const std::string& version) {
+  std::string name = version.substr(0, 64);
+  for (char& c : name) {
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                       c == '.' || c == '-' || c == '+';
+    if (!plain) c = '_';
+  }
+  if (name.empty() || name[0] == '.') name.insert(0, "_");
+  return name;
+}
+
+std::string exec_file(const ExecSpec& spec) {
+  std::string content = spec.path;
+  content += '\0';
+  for (const auto& [name, value] : spec.environment) {
+    content += name + "=" + value;
+    content += '\0';
+  }
+  return content;
+}
+
+}  // namespace
+
+ReleaseStore::ReleaseStore(FileSystem& fs, const Layout& layout, std::string app)
+    : fs_(fs), layout_(layout), app_(std::move(app)) {}
+
+std::string ReleaseStore::make_id(const std::string& version, const Sha256& digest) {
+  return safe_name(version) + "-" + digest.hex().substr(0, kDigestCharacters);
+}
+
+std::string ReleaseStore::staging(JobId job) const {
+  return layout_.releases(app_) + "/.staging-" + std::to_string(job);
+}
+
+std::optional<std::string> ReleaseStore::current() const {
+  const std::string link = layout_.current(app_);
+  const auto info = fs_.info(link);
+  if (!info) return std::nullopt;
+  if (info->type != FileType::kLink) {
+    throw Error(Code::kCorrupt, link + " is not a link", {{"file", link}});
+  }
+  return base_name("/" + fs_.read_link(link));
+}
+
+std::vector<std::string> ReleaseStore::list() const {
+  std::vector<std::string> ids;
+  if (!fs_.info(layout_.releases(app_))) return ids;
+  for (const std::string& name : fs_.list(layout_.releases(app_))) {
+    if (name[0] != '.') ids.push_back(name);
+  }
+  return ids;
+}
+
+bool ReleaseStore::exists(const std::string& id) const {
+  return !id.empty() && id[0] != '.' && id.find('/') == std::string::npos &&
+         fs_.info(path(id)).has_value();
+}
+
+ReleaseInfo ReleaseStore::read(const std::string& id) const {
+  if (!exists(id)) throw Error(Code::kNotFound, "there is no release " + id, {{"what", id}});
+  const std::string file = path(id) + "/release.json";
+  try {
+    return info_from_json(json::parse(read_file(fs_, file, kMaxInfoBytes)));
+  } catch (const std::exception& error) {
+    throw Error(Code::kCorrupt, file + " cannot be read: " + error.what(), {{"file", file}});
+  }
+}
+
+Listing ReleaseStore::listing(const std::string& id) const {
+  return Listing::from_text(read_file(fs_, path(id) + "/listing", kMaxListingBytes));
+}
+
+std::vector<ExecSpec> ReleaseStore::exec(const std::string& id) const {
+  std::vector<ExecSpec> specs;
+  for (const std::string& name : fs_.list(path(id) + "/exec")) {
+    ExecSpec spec;
+    spec.name = name;
+    std::istringstream content(read_file(fs_, path(id) + "/exec/" + name, kMaxInfoBytes));
+    std::getline(content, spec.path, '\0');
+    for (std::string variable; std::getline(content, variable, '\0');) {
+      const std::size_t equals = variable.find('=');
+      if (equals == std::string::npos) continue;
+      spec.environment[variable.substr(0, equals)] = variable.substr(equals + 1);
+    }
+    specs.push_back(std::move(spec));
+  }
+  return specs;
+}
+
+std::vector<Damage> ReleaseStore::verify(const std::string& id) const {
+  try {
+    const ReleaseInfo info = read(id);
+    const Listing expected = listing(id);
+    if (expected.digest() != info.digest) return {{"listing", "differs from the release's digest"}};
+    return verify_tree(fs_, layout_.tree(app_, id), expected);
+  } catch (const Error& error) {
+    if (error.code() == Code::kNotFound) throw;
+    return {{"release.json", error.what()}};
+  }
+}
+
+StageReport ReleaseStore::stage(JobId job, const StageOrder& order,
+                                const ReadContents& read_contents, const Progress& progress) {
+  const std::string directory = staging(job);
+  make_directories(fs_, layout_.releases(app_), 0755);
+  remove_tree(fs_, directory);
+  fs_.make_directory(directory, 0755);
+  TreeBuilder builder(fs_, directory + "/tree");
+  if (!order.reuse.empty()) {
+    builder.share_with(layout_.tree(app_, order.reuse), listing(order.reuse));
+  }
+  StageReport report = builder.build(*order.listing, read_contents, progress);
+
+  std::vector<std::string> unsynced = builder.unsynced();
+  const auto add_file = [&](const std::string& name, std::string_view content, std::uint32_t mode) {
+    const std::string file = directory + "/" + name;
+    const auto output = fs_.create(file, mode);
+    if (!content.empty()) output->write_at(0, content);
+    unsynced.push_back(file);
+  };
+  add_file("release.json", to_json(order.info).dump(1) + "\n", 0444);
+  add_file("listing", order.listing->to_text(), 0444);
+  add_file("in-use", "", 0644);
+  fs_.make_directory(directory + "/exec", 0755);
+  for (const ExecSpec& spec : order.exec) add_file("exec/" + spec.name, exec_file(spec), 0444);
+  unsynced.push_back(directory + "/exec");
+  unsynced.push_back(directory);
+  fs_.sync_all(unsynced);
+  fs_.rename(directory, path(order.info.id), IfExists::kFail);
+  fs_.sync_directory(layout_.releases(app_));
+  return report;
+}
+
+void ReleaseStore::unstage(JobId job, const std::string& id) {
+  if (!fs_.info(layout_.releases(app_))) return;
+  remove_tree(fs_, staging(job));
+  // Renamed away first: a release that is there is whole, whatever stops us meanwhile.
+  if (exists(id)) fs_.rename(path(id), staging(job));
+  remove_tree(fs_, staging(job));
+  fs_.sync_directory(layout_.releases(app_));
+}
+
+void ReleaseStore::switch_to(const std::string& id) {
+  if (id.empty()) return remove_durably(fs_, layout_.current(app_));
+  link_durably(fs_, "releases/" + id, layout_.current(app_));
+}
+
+bool ReleaseStore::in_use(const std::string& id) const {
+  return fs_.lock(path(id) + "/in-use", LockKind::kWrite, std::chrono::milliseconds(0)) == nullptr;
+}
+
+bool ReleaseStore::remove(const std::string& id) {
+  const std::string away = layout_.releases(app_) + "/.removed-" + id;
+  {
+    // A launcher that comes later finds the release renamed away and reads `current` again.
+    const auto lock =
+        fs_.lock(path(id) + "/in-use", LockKind::kWrite, std::chrono::milliseconds(0));
+    if (!lock) return false;
+    remove_tree(fs_, away);
+    fs_.rename(path(id), away);
+  }
+  fs_.sync_directory(layout_.releases(app_));
+  remove_tree(fs_, away);
+  return true;
+}
+
+void ReleaseStore::clean() {
+  if (!fs_.info(layout_.releases(app_))) return;
+  for (const std::string& name : fs_.list(layout_.releases(app_))) {
+    if (name.starts_with(".")) remove_tree(fs_, layout_.releases(app_) + "/" + name);
+  }
+}
+
+}  // namespace mcpu

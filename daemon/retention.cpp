@@ -1,0 +1,100 @@
+#include "daemon/retention.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "daemon/durable.hpp"
+#include "daemon/job_log.hpp"
+#include "daemon/job_record.hpp"
+#include "proto/error.hpp"
+
+namespace mcpu {
+
+namespace {
+
+constexpr std::size_t kMinimumJobs = 20;
+
+void keep_release(Kept& kept, const std::string& release, const std::string& reason) {
+  if (!release.empty() && release != kBefore) kept.releases[release].push_back(reason);
+}
+
+void prune_releases(ReleaseStore& store, const Kept& kept, JobLog& log) {
+  for (const std::string& id : store.list()) {
+    if (kept.releases.contains(id)) continue;
+    std::uint64_t bytes = 0;
+    try {
+      bytes = store.read(id).bytes;
+    } catch (const Error&) {  // damaged: only its size is unknown
+    }
+    if (store.remove(id)) {
+      log.info("prune.removed", {{"release", id}, {"bytes", format_bytes(bytes)}});
+    } else {
+      log.info("prune.kept", {{"release", id}, {"reason", "a process still runs from it"}});
+    }
+  }
+}
+
+void prune_snapshots(FileSystem& fs, const Layout& layout, const std::set<JobId>& kept) {
+  if (!fs.info(layout.snapshots())) return;
+  for (const std::string& name : fs.list(layout.snapshots())) {
+    JobId id = 0;
+    std::from_chars(name.data(), name.data() + name.size(), id);
+    if (id == 0 || kept.contains(id)) continue;
+    remove_tree(fs, layout.snapshot(id));
+  }
+}
+
+}  // namespace
+
+Kept what_to_keep(const ApplicationState& state, const std::string& current,
+                  const Retention& retention) {
+  Kept kept;
+  keep_release(kept, current, "current");
+  for (const std::string& pin : state.pins) keep_release(kept, pin, "pinned");
+  unsigned quick = 0, full = 0;
+  bool way_back_found = false;
+  for (auto entry = state.history.rbegin(); entry != state.history.rend(); ++entry) {
+    const bool back =
+        !way_back_found && !entry->from.empty() && entry->from != current && entry->from != kBefore;
+    if (back) {
+      way_back_found = true;
+      keep_release(kept, entry->from, "to roll back to");
+      kept.jobs.insert(entry->job);
+    }
+    unsigned& count = entry->mode == Mode::kFull ? full : quick;
+    const unsigned limit = entry->mode == Mode::kFull ? retention.full_jobs : retention.quick_jobs;
+    if (count >= limit) continue;
+    ++count;
+    kept.jobs.insert(entry->job);
+    const std::string reason = "job " + std::to_string(entry->job);
+    keep_release(kept, entry->from, reason);
+    keep_release(kept, entry->to, reason);
+  }
+  if (!state.history.empty()) kept.jobs.insert(state.history.back().job);
+  return kept;
+}
+
+void prune(FileSystem& fs, const Layout& layout, const std::string& app, const State& state,
+           const Retention& retention, JobLog& log) {
+  try {
+    ReleaseStore store(fs, layout, app);
+    const Kept kept = what_to_keep(state.application(app), store.current().value_or(""), retention);
+    prune_releases(store, kept, log);
+    std::set<JobId> jobs;
+    for (const auto& [name, one] : state.applications) {
+      const std::string current = ReleaseStore(fs, layout, name).current().value_or("");
+      jobs.merge(what_to_keep(one, current, retention).jobs);
+    }
+    prune_snapshots(fs, layout, jobs);
+    JobRecords records(fs, layout);
+    const auto all = records.list();
+    const std::size_t oldest_kept = all.size() > kMinimumJobs ? all.size() - kMinimumJobs : 0;
+    for (std::size_t i = 0; i < oldest_kept; ++i) {
+      if (!jobs.contains(all[i]) && all[i] < log.job()) records.remove(all[i]);
+    }
+  } catch (const Error& error) {
+    log.warning("prune.failed", {{"reason", error.what()}});
+  }
+}
+
+}  // namespace mcpu

@@ -1,0 +1,182 @@
+#include "daemon/state_store.hpp"
+
+#include <algorithm>
+
+#include "daemon/durable.hpp"
+#include "proto/error.hpp"
+
+namespace mcpu {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr int kFormat = 1;
+constexpr std::uint64_t kMaxStateBytes = 16 << 20;
+
+JobKind kind_from(const std::string& name) {
+  return name == "rollback" ? JobKind::kRollback : JobKind::kUpgrade;
+}
+
+json to_json(const Hold& hold) {
+  return {{"reason", hold.reason}, {"since", format_time(hold.since)}};
+}
+
+Hold hold_from_json(const json& document) {
+  return {document.at("reason"), parse_time(document.at("since").get<std::string>())};
+}
+
+json to_json(const ApplicationState& state) {
+  json history = json::array(), holds = json::object(), health = json::object();
+  for (const auto& entry : state.history) history.push_back(mcpu::to_json(entry));
+  for (const auto& [release, hold] : state.holds) holds[release] = to_json(hold);
+  for (const auto& [release, one] : state.health) {
+    health[release] = {
+        {"passed", one.passed}, {"summary", one.summary}, {"time", format_time(one.time)}};
+  }
+  json document{{"history", history}, {"pins", state.pins}, {"holds", holds}, {"health", health}};
+  if (state.paused) document["paused"] = to_json(*state.paused);
+  if (state.newest) {
+    document["newest"] = {{"version", state.newest->version},
+                          {"digest", state.newest->digest},
+                          {"looked_up", format_time(state.newest->looked_up)}};
+  }
+  return document;
+}
+
+ApplicationState application_from_json(const json& document) {
+  ApplicationState state;
+  for (const json& entry : document.at("history")) {
+    state.history.push_back(history_from_json(entry));
+  }
+  state.pins = document.at("pins").get<std::vector<std::string>>();
+  for (const auto& [release, hold] : document.at("holds").items()) {
+    state.holds[release] = hold_from_json(hold);
+  }
+  for (const auto& [release, one] : document.at("health").items()) {
+    state.health[release] = {one.at("passed"), one.at("summary"),
+                             parse_time(one.at("time").get<std::string>())};
+  }
+  if (document.contains("paused")) state.paused = hold_from_json(document.at("paused"));
+  if (document.contains("newest")) {
+    const json& newest = document.at("newest");
+    state.newest = {newest.at("version"), newest.at("digest"),
+                    parse_time(newest.at("looked_up").get<std::string>())};
+  }
+  return state;
+}
+
+}  // namespace
+
+json to_json(const HistoryEntry& entry) {
+  return {{"job", entry.job},   {"time", format_time(entry.time)}, {"kind", kind_name(entry.kind)},
+          {"from", entry.from}, {"mode", mode_name(entry.mode)},   {"to", entry.to},
+          {"by", entry.by}};
+}
+
+HistoryEntry history_from_json(const json& document) {
+  HistoryEntry entry;
+  entry.job = document.at("job");
+  entry.time = parse_time(document.at("time").get<std::string>());
+  entry.kind = kind_from(document.at("kind"));
+  entry.mode = document.at("mode") == "full" ? Mode::kFull : Mode::kQuick;
+  entry.from = document.at("from");
+  entry.to = document.at("to");
+  entry.by = document.at("by");
+  return entry;
+}
+
+const ApplicationState& State::application(const std::string& name) const {
+  static const ApplicationState kNone;
+  const auto found = applications.find(name);
+  return found == applications.end() ? kNone : found->second;
+}
+
+json to_json(const State& state) {
+  json applications = json::object();
+  for (const auto& [name, one] : state.applications) applications[name] = to_json(one);
+  return {{"format", kFormat}, {"next_job", state.next_job}, {"applications", applications}};
+}
+
+State state_from_json(const json& document) {
+  const int format = document.at("format");
+  if (format > kFormat) {
+    throw Error(Code::kCorrupt, "it has format " + std::to_string(format) +
+                                    ", made by a newer mcp-upgraded: install that one again");
+  }
+  State state;
+  state.next_job = document.at("next_job");
+  for (const auto& [name, one] : document.at("applications").items()) {
+    state.applications[name] = application_from_json(one);
+  }
+  return state;
+}
+
+std::string set_aside(FileSystem& fs, const std::string& path) {
+  std::string time = format_time(now());
+  std::erase(time, ':');
+  const std::string aside = path + ".corrupt-" + time;
+  fs.rename(path, aside, IfExists::kFail);
+  fs.sync_directory(parent_path(path));
+  return aside;
+}
+
+StateStore::StateStore(FileSystem& fs, const Layout& layout)
+    : fs_(fs), layout_(layout), state_(std::make_shared<State>()) {
+  load();
+}
+
+void StateStore::load() {
+  const std::string path = layout_.state_file();
+  const std::string prefix = base_name(path) + ".corrupt-";
+  if (!fs_.info(path)) {
+    for (const std::string& name : fs_.list(layout_.state)) {
+      if (!name.starts_with(prefix)) continue;
+      damage_ = path + " is missing, and a damaged one was set aside as " + name +
+                ": put a good copy in its place, or remove " + name + " to start without history";
+    }
+    return;
+  }
+  std::string reason;
+  try {
+    state_ =
+        std::make_shared<State>(state_from_json(json::parse(read_file(fs_, path, kMaxStateBytes))));
+    return;
+  } catch (const Error& error) {
+    reason = error.what();
+  } catch (const json::exception& error) {
+    reason = error.what();
+  }
+  damage_ = path + " cannot be read (" + reason + ")";
+  try {
+    const std::string aside = set_aside(fs_, path);
+    damage_ += "; set aside as " + aside + ": put a good copy in its place, or remove " +
+               base_name(aside) + " to start without history";
+  } catch (const Error& error) {
+    damage_ += std::string("; it could not be set aside either: ") + error.what();
+  }
+}
+
+std::shared_ptr<const State> StateStore::get() const {
+  const std::lock_guard lock(mutex_);
+  return state_;
+}
+
+std::string StateStore::damage() const {
+  const std::lock_guard lock(mutex_);
+  return damage_;
+}
+
+void StateStore::update(const std::function<void(State&)>& change) {
+  const std::lock_guard serial(update_mutex_);
+  if (const std::string damage = this->damage(); !damage.empty()) {
+    throw Error(Code::kCorrupt, damage, {{"file", layout_.state_file()}});
+  }
+  auto next = std::make_shared<State>(*get());
+  change(*next);
+  write_durably(fs_, layout_.state_file(), to_json(*next).dump(1) + "\n", 0600);
+  const std::lock_guard lock(mutex_);
+  state_ = std::move(next);
+}
+
+}  // namespace mcpu

@@ -1,0 +1,88 @@
+#include "daemon/steps.hpp"
+
+#include "proto/error.hpp"
+
+namespace mcpu {
+
+StepContext::StepContext(Tools the_tools, const Plan& the_plan, JobLog& the_log)
+    : tools(the_tools),
+      plan(the_plan),
+      log(the_log),
+      releases(tools.fs, tools.layout, plan.app),
+      entry_points(tools.fs, tools.layout, plan.app, plan.entry_points, tools.launcher) {}
+
+Home StepContext::home(const ManagedUser& user, std::chrono::seconds deadline) {
+  Home home(tools.processes, user.who, plan.files);
+  home.limit(std::chrono::steady_clock::now() + deadline, running.cancellation);
+  return home;
+}
+
+Snapshot StepContext::snapshot(const ManagedUser& user, JobId job) {
+  return {tools.fs, tools.layout, job, user.who.uid};
+}
+
+std::vector<ManagedUser> StepContext::active_users() const {
+  std::vector<ManagedUser> users;
+  for (const ManagedUser& user : plan.users) {
+    if (!skipped.contains(user.who.uid)) users.push_back(user);
+  }
+  return users;
+}
+
+void apply_step(const Step& step, StepContext& context) {
+  switch (step.kind) {
+    case StepKind::kStage:
+      return apply_stage(step, context);
+    case StepKind::kSnapshot:
+      return apply_snapshot(step, context);
+    case StepKind::kMidCheck:
+      return apply_mid_check(step, context);
+    case StepKind::kActivate:
+      return apply_activate(step, context);
+    case StepKind::kEntryPoints:
+      return apply_entry_points(step, context);
+    case StepKind::kLeave:
+      return apply_leave(context);
+    case StepKind::kRestart:
+      break;  // refused by the preflight: no service control in user mode
+    case StepKind::kRestoreConfigs:
+      return apply_restore_configs(step, context);
+    case StepKind::kPostCheck:
+      return apply_post_check(step, context);
+    case StepKind::kStale:
+      return apply_stale(context);
+    case StepKind::kRecordAfter:
+      return apply_record_after(step, context);
+  }
+  throw Error(Code::kInternal,
+              "a plan has a step that cannot be done here: " + std::string(step_name(step.kind)));
+}
+
+void undo_step(const Step& step, StepContext& context, const StepTrace& trace) {
+  switch (step.kind) {
+    case StepKind::kStage:
+      return undo_stage(step, context);
+    case StepKind::kSnapshot:
+      return undo_snapshot(context);
+    case StepKind::kMidCheck:
+      return undo_mid_check(context);
+    case StepKind::kActivate:
+      return undo_activate(step, context);
+    case StepKind::kEntryPoints:
+      return undo_entry_points(step, context);
+    case StepKind::kLeave:
+      return undo_leave(context);
+    case StepKind::kRestart:
+      return undo_release_changes(step, context, trace);
+    case StepKind::kRestoreConfigs:
+      return undo_restore_configs(step, context, trace);
+    case StepKind::kPostCheck:
+      return undo_release_changes(step, context, trace);
+    case StepKind::kStale:
+      return undo_stale(context, trace);
+    case StepKind::kRecordAfter:
+      return;  // part of the snapshot
+  }
+}
+
+}  // namespace mcpu

@@ -1,0 +1,308 @@
+#include "daemon/upgrade_service.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "daemon/durable.hpp"
+#include "daemon/job_runner.hpp"
+#include "proto/error.hpp"
+
+namespace mcpu {
+
+namespace {
+
+using nlohmann::json;
+
+std::string name_of(std::uint32_t uid) {
+  try {
+    return identity_of(uid).name;
+  } catch (const Error&) {
+    return "uid " + std::to_string(uid);
+  }
+}
+
+}  // namespace
+
+UpgradeService::UpgradeService(Tools tools, const Instance& instance,
+                               std::shared_ptr<const Configuration> configuration)
+    : tools_(tools),
+      instance_(instance),
+      state_(tools.fs, tools.layout),
+      events_(tools.fs, tools.layout),
+      records_(tools.fs, tools.layout),
+      configuration_(std::move(configuration)),
+      access_(make_access(instance.user_mode, geteuid(), configuration_->group)),
+      started_(now()),
+      queue_({[this](QueuedJob& job) { run_job(job); },
+              [this](QueuedJob& job, const JobResult& result) { drop_job(job, result); },
+              [this] { return recover(); },
+              [this] { return tools_.fs.info(tools_.layout.journal()).has_value(); }}) {}
+
+UpgradeService::~UpgradeService() { stop(); }
+
+void UpgradeService::start() { queue_.start(); }
+
+void UpgradeService::stop() { queue_.stop(); }
+
+void UpgradeService::reload(std::shared_ptr<const Configuration> configuration) {
+  const Access access = make_access(instance_.user_mode, geteuid(), configuration->group);
+  const std::lock_guard lock(mutex_);
+  configuration_ = std::move(configuration);
+  access_ = access;
+}
+
+JobEnvironment UpgradeService::environment() const {
+  const std::lock_guard lock(mutex_);
+  return {tools_, configuration_, instance_.user_mode};
+}
+
+Access UpgradeService::access() const {
+  const std::lock_guard lock(mutex_);
+  return access_;
+}
+
+void UpgradeService::refuse_if_damaged() const {
+  std::string reason = state_.damage();
+  {
+    const std::lock_guard lock(mutex_);
+    if (reason.empty()) reason = journal_damage_;
+    if (reason.empty() && !pending_recovery_.empty()) {
+      reason = "an earlier job is not fully undone yet: " + pending_recovery_;
+    }
+  }
+  if (!reason.empty()) {
+    throw Error(Code::kRefused, reason + ". Nothing is changed before that is settled",
+                {{"reason", reason}});
+  }
+}
+
+JobRecord UpgradeService::make_record(const JobRequest& request, const Peer& peer) const {
+  JobRecord record;
+  record.request = request;
+  record.uid = peer.uid;
+  record.by = name_of(peer.uid);
+  record.login_uid = peer.login_uid;
+  record.queued_at = now();
+  return record;
+}
+
+std::unique_ptr<QueuedJob> UpgradeService::make_job(const JobRequest& request, const Peer& peer) {
+  auto job = std::make_unique<QueuedJob>();
+  job->record = make_record(request, peer);
+  job->record.id = std::max(state_.get()->next_job, records_.highest() + 1);
+  records_.create(job->record);
+  events_.open(job->record.id);
+  job->log = std::make_unique<JobLog>(events_, job->record.id);
+  return job;
+}
+
+std::optional<Ticket> UpgradeService::earlier_job(const JobRequest& request) const {
+  if (!request.request_id) return std::nullopt;
+  for (const JobId id : records_.list()) {
+    const auto record = records_.read(id);
+    if (record && record->request.request_id == request.request_id) {
+      return Ticket{id, "joined", 0, std::chrono::seconds(0)};
+    }
+  }
+  return std::nullopt;
+}
+
+Ticket UpgradeService::submit(const JobRequest& request, const Peer& peer) {
+  const JobEnvironment environment = this->environment();
+  authorize_job(access(), peer, request);
+  environment.configuration->application(request.app);
+  const auto wait =
+      request.wait.value_or(request.mode == Mode::kFull ? environment.configuration->wait_full
+                                                        : environment.configuration->wait_quick);
+  if (const auto same = queue_.same(request)) {
+    return {same->job, "joined", same->position, wait};
+  }
+  if (auto earlier = earlier_job(request)) return *earlier;
+  refuse_if_damaged();
+  const auto place = queue_.add([&] { return make_job(request, peer); }, request.no_wait);
+  return {place.job, place.position == 0 ? "started" : "queued", place.position, wait};
+}
+
+std::optional<JobResult> UpgradeService::result(JobId job) {
+  const auto record = records_.read(job);
+  return record ? record->result : std::nullopt;
+}
+
+json UpgradeService::cancel(JobId job, const Peer& peer) {
+  authorize_change(access(), peer, "cancel");
+  const std::string state = queue_.cancel(job);
+  const std::string number = std::to_string(job);
+  if (state == "committed") {
+    return {{"job", job},
+            {"state", state},
+            {"message", "too late, job " + number + " is committed: 'mcpctl rollback' goes back"}};
+  }
+  if (state == "cancelling") {
+    events_.emit(job, Tier::kWarning, Phase::kUndo, "job.cancel_requested",
+                 {{"by", name_of(peer.uid)}});
+  }
+  return {{"job", job},
+          {"state", state},
+          {"message", state == "cancelled" ? "job " + number + " was cancelled before its turn"
+                                           : "job " + number + " is being cancelled and undone"}};
+}
+
+json UpgradeService::plan(const JobRequest& request, const Peer& peer) {
+  const JobEnvironment environment = this->environment();
+  authorize_job(access(), peer, request);
+  environment.configuration->application(request.app);
+  JobRecord record = make_record(request, peer);
+  record.id = std::max(state_.get()->next_job, records_.highest() + 1);
+  const auto wait = request.wait.value_or(environment.configuration->wait_quick);
+  json reply;
+  queue_.run_in_turn(wait, [&](const Cancellation& cancellation) {
+    reply = JobRunner(environment, state_, events_).dry_run(record, cancellation);
+  });
+  return reply;
+}
+
+Queries UpgradeService::queries() const {
+  std::vector<std::string> problems;
+  if (const std::string damage = state_.damage(); !damage.empty()) problems.push_back(damage);
+  if (const std::string failure = events_.failure(); !failure.empty()) problems.push_back(failure);
+  {
+    const std::lock_guard lock(mutex_);
+    if (!journal_damage_.empty()) problems.push_back(journal_damage_);
+    if (!pending_recovery_.empty()) {
+      problems.push_back("recovery is pending: " + pending_recovery_);
+    }
+  }
+  return {environment(), instance_, started_, state_.get(), queue_.view(), std::move(problems)};
+}
+
+json UpgradeService::status(const std::string& app, bool verify, const Peer&) {
+  return queries().status(app, verify);
+}
+
+json UpgradeService::jobs(std::size_t limit, const Peer&) { return queries().jobs(limit); }
+
+json UpgradeService::releases(const std::string& app, const Peer&) {
+  return queries().releases(app);
+}
+
+json UpgradeService::mark(const std::string& app_name, const std::string& action,
+                          const std::string& release, const Peer& peer) {
+  authorize_change(access(), peer, action);
+  const JobEnvironment environment = this->environment();
+  const std::string app = environment.configuration->application(app_name).name;
+  refuse_if_damaged();
+  const ReleaseStore store(tools_.fs, tools_.layout, app);
+  DeniedReleases denied(tools_.fs, tools_.layout, app);
+  const bool was_denied = action == "unhold" && !release.empty() && denied.clear(release);
+  const bool known =
+      store.exists(release) || state_.get()->application(app).holds.contains(release);
+  if (!release.empty() && !known && !was_denied) {
+    throw Error(Code::kNotFound,
+                "there is no release " + to_utf8(release) + " here: 'mcpctl releases' lists them",
+                {{"what", to_utf8(release)}});
+  }
+  state_.update([&](State& state) {
+    ApplicationState& marks = state.applications[app];
+    const Hold hold{"held by " + name_of(peer.uid), now()};
+    if (action == "pin" || action == "unpin") std::erase(marks.pins, release);
+    if (action == "pin") marks.pins.push_back(release);
+    if (action == "hold" && release.empty()) marks.paused = hold;
+    if (action == "hold" && !release.empty()) marks.holds[release] = hold;
+    if (action == "unhold" && release.empty()) marks.paused.reset();
+    if (action == "unhold") marks.holds.erase(release);
+  });
+  const std::string what = release.empty() ? "unattended upgrades of " + app : "release " + release;
+  const std::string done = action == "pin"     ? "is pinned: it is never removed"
+                           : action == "unpin" ? "is not pinned any more"
+                           : action == "hold"  ? "on hold until 'mcpctl unhold'"
+                                               : "not held any more";
+  json reply{{"app", app}, {"message", what + " " + done}};
+  if (!release.empty()) reply["release"] = release;
+  return reply;
+}
+
+json UpgradeService::show_configuration(const Peer&) {
+  const auto configuration = environment().configuration;
+  return {{"file", escape_path(instance_.config_file)},
+          {"exists", !configuration->file.empty()},
+          {"configuration", to_json(*configuration)}};
+}
+
+bool UpgradeService::may_see(std::uint32_t uid, const Peer& peer) {
+  return mcpu::may_see(access(), uid, peer);
+}
+
+JobId UpgradeService::latest_job() {
+  const QueueView view = queue_.view();
+  return view.running ? view.running->id : 0;
+}
+
+JobId UpgradeService::next_job(JobId job) {
+  for (const JobId id : records_.list()) {
+    if (id > job) return id;
+  }
+  return 0;
+}
+
+void UpgradeService::run_job(QueuedJob& job) {
+  const JobRecord& record = job.record;
+  const JobEnvironment environment = this->environment();
+  job.log->info("job.started",
+                {{"kind", kind_name(record.request.kind)},
+                 {"mode", mode_name(record.request.mode)},
+                 {"app", environment.configuration->application(record.request.app).name},
+                 {"owner", record.by}});
+  std::string failure;
+  try {
+    records_.write(record);
+    JobRunner runner(environment, state_, events_);
+    runner.run(record, *job.log, job.cancellation, [this] { queue_.mark_committed(); });
+  } catch (const std::exception& error) {
+    failure = error.what();
+  }
+  if (!failure.empty()) {
+    // Not even the result could be stored: the journal, if there is one, has recovery go on.
+    job.log->finish(Tier::kError, "job.needs_attention", {{"message", failure}});
+  }
+  events_.close(record.id);
+}
+
+void UpgradeService::drop_job(QueuedJob& job, const JobResult& result) {
+  try {
+    const auto environment = this->environment();
+    JobFinisher(tools_, state_, events_, environment.configuration->retention)
+        .record_result(job.record.id, result, *job.log);
+  } catch (const std::exception&) {
+    // Its final event stays readable from memory; the record is ended at the next start.
+  }
+  events_.close(job.record.id);
+}
+
+bool UpgradeService::recover() {
+  const JobEnvironment environment = this->environment();
+  Recovery recovery(environment, state_, events_);
+  std::string damage, pending;
+  if (recovery.find(damage)) {
+    const bool done = recovery.run(pending);
+    const std::lock_guard lock(mutex_);
+    pending_recovery_ = pending;
+    if (!done) return false;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    pending_recovery_.clear();
+    if (!damage.empty()) journal_damage_ = damage;
+  }
+  if (!tidied_) {
+    try {
+      recovery.tidy();
+    } catch (const std::exception&) {
+      // Left-overs cost space, nothing else; the next start tries again.
+    }
+    tidied_ = true;
+  }
+  return true;
+}
+
+}  // namespace mcpu

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <compare>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -9,14 +10,21 @@
 namespace mcpu {
 
 /// A semantic version (semver.org 2.0.0), leniently read: an optional leading "v", missing minor or
-/// patch numbers count as 0.
+/// patch numbers count as 0. What `git describe` adds to a tag ("1.3.11-4-gabcdef0") is not taken
+/// for a pre-release: four commits after 1.3.11 are newer than 1.3.11, not older.
 struct Version {
   std::uint64_t major = 0, minor = 0, patch = 0;
   std::vector<std::string> pre_release;
-  std::strong_ordering operator<=>(const Version& other) const;  ///< precedence of section 11
+  std::uint64_t commits_after = 0;  ///< the 4 of "1.3.11-4-gabcdef0"
+  /// Precedence of section 11, then the commits after the tag.
+  std::strong_ordering operator<=>(const Version& other) const;
   bool operator==(const Version& other) const = default;
 };
 
+/// Empty for anything that is not a version; build metadata ("+...") is checked and left out.
 std::optional<Version> parse_version(std::string_view text);
+
+/// The text without the "v" that stands before a digit: "v1.3.11" and "1.3.11" name one release.
+std::string without_v(std::string_view text);
 
 }  // namespace mcpu

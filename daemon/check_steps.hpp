@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+
+#include "daemon/steps.hpp"
+
+namespace mcpu {
+
+/// The entry points as the user would run them, with HOME at `home`.
+CheckTarget entry_target(const StepContext& context, const std::string& home);
+
+/// Runs checks as `user` until `deadline` from now; Error{kTimeout} when no time is left.
+CheckJudge::Run check_runner(std::chrono::seconds deadline, StepContext& context,
+                             const ManagedUser& user);
+
+/// Makes the job's scratch HOME for a user, with copies of the managed files; returns its path.
+std::string make_scratch(StepContext& context, const ManagedUser& user);
+
+}  // namespace mcpu

@@ -1,0 +1,228 @@
+#include <algorithm>
+
+#include "daemon/durable.hpp"
+#include "daemon/steps.hpp"
+#include "proto/error.hpp"
+
+namespace mcpu {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::chrono::seconds kHomeLimit{10};
+
+/// A file's present content, read by the owner's worker.
+std::string read_present(const ManagedUser& user, StepContext& context, const std::string& path) {
+  Home one(context.tools.processes, user.who, {{path, "other", ""}});
+  one.limit(std::chrono::steady_clock::now() + kHomeLimit, nullptr);
+  std::string content;
+  one.save([&](const FileState&, std::string_view piece, bool) { content += piece; });
+  return content;
+}
+
+std::string content_of(const Snapshot& snapshot, const FileState& state) {
+  return state.exists ? snapshot.content(state) : "";
+}
+
+void tell(StepContext& context, const ManagedUser& user, Tier tier, const char* id,
+          const std::string& path, const std::string& reason = "") {
+  json fields{{"user", user.who.name}, {"file", "~/" + escape_path(path)}};
+  if (!reason.empty()) fields["reason"] = reason;
+  context.log.emit_about(user.who.uid, tier, id, fields);
+}
+
+/// Puts a file back to `wanted` if it still is as `expected`, keeping what is found there.
+void put_back(StepContext& context, const ManagedUser& user, Snapshot& keeper,
+              const FileState& found, const FileState& wanted, const std::string& content) {
+  if (found.exists) keeper.keep_found(found, read_present(user, context, found.path));
+  Home home = context.home(user, kHomeLimit);
+  const RestoreResult result = home.restore(wanted, content, found);
+  if (result.restored) {
+    tell(context, user, Tier::kInfo, "config.restored", wanted.path);
+  } else {
+    tell(context, user, Tier::kWarning, "config.kept", wanted.path, result.problem);
+  }
+}
+
+void save_user(StepContext& context, const ManagedUser& user) {
+  Home home = context.home(user, kHomeLimit);
+  context.home_locks[user.who.uid] = home.lock(kHomeLimit);
+  const std::vector<FileState> states = context.snapshot(user).save(home);
+  std::size_t files = 0;
+  std::uint64_t bytes = 0;
+  for (const FileState& state : states) {
+    if (!state.problem.empty()) {
+      throw Error(Code::kRefused,
+                  "~/" + escape_path(state.path) + " of " + user.who.name +
+                      " cannot be kept safe: " + state.problem,
+                  {{"reason", state.problem}});
+    }
+    files += state.exists ? 1 : 0;
+    bytes += state.size_bytes;
+  }
+  context.log.emit_about(
+      user.who.uid, Tier::kInfo, "snapshot.saved",
+      {{"user", user.who.name}, {"files", files}, {"bytes", format_bytes(bytes)}});
+}
+
+/// A rollback's target for one file: walks back through the jobs while the file still has that
+/// job's «after» content.
+struct WalkBack {
+  std::optional<FileState> wanted;
+  JobId job = 0;         ///< whose snapshot holds the wanted content
+  bool changed = false;  ///< some job changed the file
+};
+
+WalkBack walk_back(StepContext& context, const ManagedUser& user, const FileState& present,
+                   const std::vector<JobId>& jobs, bool always) {
+  WalkBack walk;
+  FileState reached = present;
+  for (const JobId job : jobs) {
+    const Snapshot snapshot = context.snapshot(user, job);
+    if (!snapshot.complete()) break;
+    const auto before_states = snapshot.before();
+    const auto after_states = snapshot.after();
+    const FileState* before = find_state(before_states, present.path);
+    const FileState* after = after_states ? find_state(*after_states, present.path) : nullptr;
+    if (!before) break;
+    const bool by_release =
+        after && !after->same_content(*before) && snapshot.touched().contains(present.path);
+    walk.changed = walk.changed || by_release;
+    if (!always && !(after && after->same_content(reached))) break;
+    // Somebody's edit in the middle of that job: not ours to take back.
+    if (!always && !by_release && !before->same_content(*after)) break;
+    walk.wanted = *before;
+    walk.job = job;
+    reached = *before;
+  }
+  return walk;
+}
+
+void restore_user(StepContext& context, const ManagedUser& user, const std::vector<JobId>& jobs,
+                  bool always) {
+  Home home = context.home(user, kHomeLimit);
+  for (const FileState& present : home.inspect()) {
+    const WalkBack walk = walk_back(context, user, present, jobs, always);
+    if (!walk.wanted || walk.wanted->same_content(present)) {
+      if (walk.changed && !walk.wanted) {
+        tell(context, user, Tier::kWarning, "config.kept", present.path,
+             "it was edited after the upgrade; the version before the upgrade is in " +
+                 (jobs.empty() ? std::string() : context.snapshot(user, jobs.front()).directory()));
+        context.config_lines.push_back("kept, edited since: ~/" + escape_path(present.path));
+      }
+      continue;
+    }
+    const std::string content = content_of(context.snapshot(user, walk.job), *walk.wanted);
+    context.note({{"uid", user.who.uid}, {"wanted", to_json(*walk.wanted)}});
+    const RestoreResult result = home.restore(*walk.wanted, content, present);
+    tell(context, user, result.restored ? Tier::kInfo : Tier::kWarning,
+         result.restored ? "config.restored" : "config.kept", present.path, result.problem);
+    context.config_lines.push_back((result.restored ? "restored: ~/" : "kept: ~/") +
+                                   escape_path(present.path));
+  }
+}
+
+const ManagedUser* user_with(const Plan& plan, std::uint32_t uid) {
+  const auto found =
+      std::ranges::find_if(plan.users, [&](const auto& user) { return user.who.uid == uid; });
+  return found == plan.users.end() ? nullptr : &*found;
+}
+
+/// What the release changed of one file inside a step that ran it, as the journal's note says.
+struct Change {
+  FileState before, after;
+};
+
+/// The changes to undo for one user: as noted, or, when the daemon died inside the step, every
+/// difference from the snapshot.
+std::vector<Change> changes_of(const ManagedUser& user, const StepTrace& trace,
+                               const std::vector<FileState>& saved,
+                               const std::vector<FileState>& present) {
+  std::vector<Change> changes;
+  for (const json& note : trace.notes) {
+    if (note.at("uid") != user.who.uid) continue;
+    changes.push_back(
+        {file_state_from_json(note.at("before")), file_state_from_json(note.at("after"))});
+  }
+  if (!changes.empty() || !trace.interrupted) return changes;
+  for (const FileState& state : present) {
+    const FileState* before = find_state(saved, state.path);
+    if (before && !before->same_content(state)) changes.push_back({*before, state});
+  }
+  return changes;
+}
+
+}  // namespace
+
+void apply_snapshot(const Step&, StepContext& context) {
+  for (const ManagedUser& user : context.plan.users) {
+    try {
+      save_user(context, user);
+    } catch (const Error& error) {
+      if (user.required || error.code() == Code::kCancelled) throw;
+      context.skipped.insert(user.who.uid);
+      context.home_locks.erase(user.who.uid);
+      context.snapshot(user).discard();
+      context.log.emit_about(user.who.uid, Tier::kWarning, "snapshot.skipped",
+                             {{"user", user.who.name}, {"reason", error.what()}});
+    }
+  }
+}
+
+void undo_snapshot(StepContext& context) {
+  for (const ManagedUser& user : context.plan.users) context.snapshot(user).discard();
+  context.home_locks.clear();
+}
+
+void apply_restore_configs(const Step& step, StepContext& context) {
+  const auto jobs = step.arguments.at("jobs").get<std::vector<JobId>>();
+  const bool always = step.arguments.at("policy") == policy_name(ConfigPolicy::kAlways);
+  for (const ManagedUser& user : context.active_users()) restore_user(context, user, jobs, always);
+}
+
+void undo_restore_configs(const Step&, StepContext& context, const StepTrace& trace) {
+  for (const json& note : trace.notes) {
+    const ManagedUser* user = user_with(context.plan, note.at("uid"));
+    if (!user) continue;
+    const FileState wanted = file_state_from_json(note.at("wanted"));
+    Snapshot snapshot = context.snapshot(*user);
+    const auto before = snapshot.before();
+    const FileState* original = find_state(before, wanted.path);
+    if (!original) continue;
+    context.home(*user, kHomeLimit).restore(*original, content_of(snapshot, *original), wanted);
+  }
+}
+
+void apply_record_after(const Step&, StepContext& context) {
+  for (const ManagedUser& user : context.active_users()) {
+    const auto states = context.home(user, kHomeLimit).inspect();
+    context.snapshot(user).record_after(states, context.touched[user.who.uid]);
+  }
+}
+
+void undo_release_changes(const Step&, StepContext& context, const StepTrace& trace) {
+  for (const ManagedUser& user : context.active_users()) {
+    Snapshot snapshot = context.snapshot(user);
+    if (!snapshot.complete()) continue;
+    const auto saved = snapshot.before();
+    const auto present = context.home(user, kHomeLimit).inspect();
+    for (const Change& change : changes_of(user, trace, saved, present)) {
+      const FileState* now = find_state(present, change.after.path);
+      const FileState* before = find_state(saved, change.after.path);
+      if (!now || !before || now->same_content(*before)) continue;
+      if (!now->same_content(change.after) || !before->same_content(change.before)) {
+        tell(context, user, Tier::kWarning, "config.conflict", now->path,
+             "saved version: " + snapshot.directory());
+        continue;
+      }
+      if (trace.interrupted) {
+        tell(context, user, Tier::kWarning, "config.interrupted", now->path,
+             "saved version and the one found are in " + snapshot.directory());
+      }
+      put_back(context, user, snapshot, *now, *before, content_of(snapshot, *before));
+    }
+  }
+}
+
+}  // namespace mcpu

@@ -1,0 +1,121 @@
+#include "daemon/dry_run.hpp"
+
+#include "daemon/preflight.hpp"
+#include "proto/error.hpp"
+#include "proto/message_catalogue.hpp"
+
+namespace mcpu {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kMaxChanges = 200;
+
+json changes_of(const ListingChanges& changes) {
+  json list = json::array();
+  const auto add = [&](const std::vector<std::string>& paths, const char* change) {
+    for (const std::string& path : paths) {
+      if (list.size() < kMaxChanges) list.push_back({{"path", path}, {"change", change}});
+    }
+  };
+  add(changes.changed, "changed");
+  add(changes.added, "added");
+  add(changes.removed, "removed");
+  return list;
+}
+
+json saves_of(const JobEnvironment& environment, const PreparedJob& job) {
+  json list = json::array();
+  for (const ManagedUser& user : job.plan.users) {
+    Home home(environment.tools.processes, user.who, job.app->files);
+    home.limit(std::chrono::steady_clock::now() + environment.configuration->limits.home, nullptr);
+    for (const FileState& state : home.inspect()) {
+      if (!state.exists) continue;
+      list.push_back({{"user", user.who.name}, {"path", "~/" + escape_path(state.path)}});
+    }
+  }
+  return list;
+}
+
+json checks_of(const PreparedJob& job) {
+  json list = json::array();
+  const auto add = [&](const std::vector<CheckSpec>& specs, const ManagedUser& user,
+                       const char* phase, bool essential_only) {
+    for (const CheckSpec& spec : specs) {
+      if (essential_only && !spec.essential) continue;
+      json command{spec.entry};
+      for (const std::string& argument : spec.arguments) command.push_back(argument);
+      list.push_back({{"check", spec.name},
+                      {"command", command},
+                      {"user", user.who.name},
+                      {"phase", phase},
+                      {"required", user.required}});
+    }
+  };
+  const bool upgrade = job.plan.kind == JobKind::kUpgrade;
+  for (const ManagedUser& user : job.plan.users) {
+    if (upgrade) add(job.app->checks, user, "mid-check", false);
+    if (upgrade && job.plan.mode == Mode::kFull)
+      add(job.app->deep_checks, user, "mid-check", false);
+    add(job.app->checks, user, "post-check", true);
+  }
+  return list;
+}
+
+json problems_of(const std::vector<Notice>& notices, const std::string& problem) {
+  json list = json::array();
+  if (!problem.empty()) list.push_back({{"what", problem}, {"remedy", "see above"}});
+  for (const Notice& notice : notices) {
+    if (notice.tier != Tier::kWarning && notice.tier != Tier::kError) continue;
+    list.push_back({{"what", render_message(notice.id, notice.fields)}, {"remedy", ""}});
+  }
+  return list;
+}
+
+json release_or_null(const JobEnvironment& environment, const PreparedJob& job,
+                     const std::string& id) {
+  const ReleaseStore store(environment.tools.fs, environment.tools.layout, job.app->name);
+  return store.exists(id) ? release_document(store.read(id)) : json();
+}
+
+}  // namespace
+
+json release_document(const ReleaseInfo& info) {
+  return {{"release", info.id},
+          {"version", info.version},
+          {"origin", escape_path(info.origin)},
+          {"commit", info.commit.empty() ? json() : json(info.commit)},
+          {"digest", info.digest.hex()}};
+}
+
+json describe_dry_run(const JobEnvironment& environment, const PreparedJob& job,
+                      const std::vector<Notice>& notices, const std::string& problem) {
+  const Plan& plan = job.plan;
+  json reply{{"app", job.app->name},
+             {"kind", kind_name(plan.kind)},
+             {"mode", mode_name(plan.mode)},
+             {"nothing_to_do", job.early.has_value()},
+             {"message", job.early ? job.early->message : problem},
+             {"changed_files",
+              job.changes.added.size() + job.changes.changed.size() + job.changes.removed.size()},
+             {"changes", changes_of(job.changes)},
+             {"saves", json::array()},
+             {"checks", json::array()},
+             {"restarts", job.app->services},
+             {"steps", json::array()},
+             {"problems", problems_of(notices, problem)}};
+  if (job.early) return reply;
+  reply["from"] = release_or_null(environment, job, plan.from);
+  reply["to"] = job.release ? release_document(*job.release) : json();
+  reply["saves"] = saves_of(environment, job);
+  reply["checks"] = checks_of(job);
+  for (const Step& step : plan.steps) reply["steps"].push_back(step_name(step.kind));
+  const std::string& state = environment.tools.layout.state;
+  reply["space"] = {{"path", escape_path(state)},
+                    {"needed_bytes", required_bytes(job)},
+                    {"free_bytes", environment.tools.fs.space(state).free_bytes}};
+  return reply;
+}
+
+}  // namespace mcpu

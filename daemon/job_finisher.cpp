@@ -1,0 +1,171 @@
+#include "daemon/job_finisher.hpp"
+
+#include <algorithm>
+
+#include "daemon/denied_releases.hpp"
+#include "daemon/durable.hpp"
+#include "daemon/retention.hpp"
+
+namespace mcpu {
+
+namespace {
+
+using nlohmann::json;
+
+struct FinalMessage {
+  Tier tier;
+  const char* id;
+};
+
+FinalMessage final_message(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kDone:
+    case Outcome::kNothingToDo:
+      return {Tier::kSuccess, "job.finished"};
+    case Outcome::kFailed:
+      return {Tier::kError, "job.failed"};
+    case Outcome::kRefused:
+      return {Tier::kError, "job.refused"};
+    case Outcome::kCancelled:
+      return {Tier::kWarning, "job.cancelled"};
+    case Outcome::kExpired:
+      return {Tier::kWarning, "job.expired"};
+    case Outcome::kNotRestored:
+      return {Tier::kError, "job.needs_attention"};
+  }
+  return {Tier::kError, "job.failed"};
+}
+
+}  // namespace
+
+json to_json(const Commit& commit) {
+  return {{"result", to_json(commit.result)},
+          {"history", to_json(commit.history)},
+          {"hold", commit.hold},
+          {"clear_denied", commit.clear_denied},
+          {"lines", commit.lines},
+          {"changelog", commit.changelog}};
+}
+
+Commit commit_from_json(const json& document) {
+  try {
+    Commit commit;
+    commit.result = job_result_from_json(document.at("result"));
+    commit.history = history_from_json(document.at("history"));
+    commit.hold = document.at("hold");
+    commit.clear_denied = document.at("clear_denied");
+    commit.lines = document.at("lines").get<std::vector<std::string>>();
+    commit.changelog = document.at("changelog").get<std::vector<std::string>>();
+    return commit;
+  } catch (const json::exception& error) {
+    throw Error(Code::kCorrupt,
+                std::string("the journal's commit record cannot be read: ") + error.what());
+  }
+}
+
+void JobFinisher::update_state(const Plan& plan, const Commit& commit) {
+  state_.update([&](State& state) {
+    ApplicationState& app = state.applications[plan.app];
+    const bool known = std::ranges::any_of(
+        app.history, [&](const HistoryEntry& entry) { return entry.job == plan.job; });
+    if (!known) app.history.push_back(commit.history);
+    app.holds.erase(plan.to);
+    if (!commit.hold.empty()) {
+      app.holds[commit.hold] = {"rolled back from in job " + std::to_string(plan.job),
+                                commit.history.time};
+    }
+    if (plan.to != kBefore) {
+      app.health[plan.to] = {true, "all checks passed", commit.history.time};
+    }
+    const ReleaseStore store(tools_.fs, tools_.layout, plan.app);
+    std::erase_if(app.health, [&](const auto& one) { return !store.exists(one.first); });
+    state.next_job = std::max(state.next_job, plan.job + 1);
+  });
+}
+
+bool JobFinisher::already_ended(JobId job) {
+  constexpr std::size_t kBatch = 1000;
+  std::uint64_t next = 1;
+  while (true) {
+    const auto batch = events_.read(job, next, kBatch);
+    if (batch.empty()) return false;
+    if (batch.back()->event.last) return true;
+    next = batch.back()->event.number + 1;
+  }
+}
+
+void JobFinisher::committed(StepContext& context, Transaction& transaction, const Commit& commit) {
+  update_state(context.plan, commit);
+  if (!commit.clear_denied.empty()) {
+    DeniedReleases(tools_.fs, tools_.layout, context.plan.app).clear(commit.clear_denied);
+  }
+  context.home_locks.clear();
+  remove_tree(tools_.fs, tools_.layout.scratch(context.plan.job));
+  context.log.enter(Phase::kPrune);
+  prune(tools_.fs, tools_.layout, context.plan.app, *state_.get(), retention_, context.log);
+  if (!already_ended(context.plan.job)) {
+    for (const std::string& line : commit.lines) {
+      context.log.info("summary.line", {{"text", line}});
+    }
+    for (const std::string& line : commit.changelog) {
+      context.log.info("changelog.line", {{"text", line}});
+    }
+  }
+  record_result(context.plan.job, commit.result, context.log);
+  transaction.finish();
+}
+
+bool JobFinisher::undone(StepContext& context, Transaction& transaction, const json& undo) {
+  context.log.enter(Phase::kUndo);
+  if (!already_ended(context.plan.job)) {
+    context.log.info("undo.started", {{"reason", undo.value("reason", "")}});
+  }
+  const auto pending = transaction.undo(undo);
+  const json& why = *transaction.undoing();
+  JobResult result;
+  result.message = why.value("reason", "");
+  if (!pending.empty()) {
+    result.outcome = Outcome::kNotRestored;
+    result.message += "; not everything could be put back yet: " + pending.front().reason;
+    record_result(context.plan.job, result, context.log);
+    return false;
+  }
+  if (why.contains("denied")) {
+    DeniedReleases(tools_.fs, tools_.layout, context.plan.app)
+        .add(denied_from_json(why.at("denied")));
+  }
+  remove_tree(tools_.fs, tools_.layout.scratch(context.plan.job));
+  result.outcome = outcome_from(why.value("outcome", "")).value_or(Outcome::kFailed);
+  result.details = why.value("details", json::object());
+  if (!already_ended(context.plan.job)) {
+    context.log.success("undo.done");
+    if (why.contains("denied")) {
+      const json& denied = why.at("denied");
+      context.log.warning("release.denied",
+                          {{"release", denied.at("release")}, {"check", denied.at("check")}});
+    }
+  }
+  record_result(context.plan.job, result, context.log);
+  transaction.finish();
+  return true;
+}
+
+void JobFinisher::record_result(JobId job, const JobResult& result, JobLog& log) {
+  write_result(job, result);
+  if (!already_ended(job)) {
+    const FinalMessage message = final_message(result.outcome);
+    log.finish(message.tier, message.id, {{"message", result.message}});
+  }
+  log.flush();
+}
+
+void JobFinisher::write_result(JobId job, const JobResult& result) {
+  JobRecords records(tools_.fs, tools_.layout);
+  auto record = records.read(job);
+  if (!record) return;  // damaged: the events still tell
+  record->result = result;
+  record->finished_at = now();
+  records.write(*record);
+}
+
+}  // namespace mcpu

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "daemon/job_record.hpp"
+#include "daemon/state_store.hpp"
+#include "daemon/transaction.hpp"
+
+namespace mcpu {
+
+/// What a commit record says beyond the plan: everything that follows from it is redone after a
+/// crash, so nothing here may be lost.
+struct Commit {
+  JobResult result;
+  HistoryEntry history;
+  std::string hold;                    ///< release to hold: rolled back from
+  std::string clear_denied;            ///< digest whose mark goes
+  std::vector<std::string> lines;      ///< of the summary
+  std::vector<std::string> changelog;  ///< lines between the two versions
+};
+nlohmann::json to_json(const Commit& commit);
+Commit commit_from_json(const nlohmann::json& json);
+
+/// Ends jobs: after the commit record, and after an undo. Everything is idempotent, since a crash
+/// in between has it done again. Job thread only.
+class JobFinisher {
+ public:
+  JobFinisher(Tools tools, StateStore& state, EventLog& events, Retention retention)
+      : tools_(tools), state_(state), events_(events), retention_(retention) {}
+
+  /// History, marks, pruning, cleaning, summary, job record, final event; then the journal goes.
+  void committed(StepContext& context, Transaction& transaction, const Commit& commit);
+  /// Undoes, denies the release if its checks say so, records the result, final event. Returns
+  /// whether everything is as it was; otherwise the journal stays and `needs attention` says what.
+  bool undone(StepContext& context, Transaction& transaction, const nlohmann::json& undo);
+  /// For a job without (or with a finished) transaction: the record and the final event.
+  void record_result(JobId job, const JobResult& result, JobLog& log);
+
+ private:
+  void update_state(const Plan& plan, const Commit& commit);
+  void write_result(JobId job, const JobResult& result);
+  bool already_ended(JobId job);
+
+  Tools tools_;
+  StateStore& state_;
+  EventLog& events_;
+  Retention retention_;
+};
+
+}  // namespace mcpu

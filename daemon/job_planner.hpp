@@ -1,0 +1,69 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "daemon/denied_releases.hpp"
+#include "daemon/job_record.hpp"
+#include "daemon/state_store.hpp"
+#include "daemon/steps.hpp"
+
+namespace mcpu {
+
+/// How this daemon was started, as far as jobs care.
+struct JobEnvironment {
+  Tools tools;
+  std::shared_ptr<const Configuration> configuration;
+  bool user_mode = true;
+};
+
+/// A job that is ready to run, or a reason not to. Everything in it was found by reading only.
+struct PreparedJob {
+  std::shared_ptr<const Configuration> configuration;  ///< keeps `app` alive
+  const Application* app = nullptr;
+  std::unique_ptr<SourceSession> source;  ///< upgrades
+  std::optional<ReleaseInfo> release;     ///< the target; empty for «before»
+  std::optional<Newest> newest;           ///< what the look-up found
+  Plan plan;
+  ListingChanges changes;              ///< against what is current
+  std::uint64_t needed_bytes = 0;      ///< for staging and the way back
+  std::vector<std::string> changelog;  ///< lines between the two versions
+  std::optional<JobResult> early;      ///< set: nothing is to be run
+  std::string clear_denied;            ///< digest whose mark the commit clears
+};
+
+/// Finds out what a request means on this machine, now: the application, its source, the release,
+/// and the plan. Changes nothing but the clone cache. Throws Error for what cannot be done. Job
+/// thread.
+class JobPlanner {
+ public:
+  JobPlanner(const JobEnvironment& environment, const State& state, JobLog& log,
+             const Cancellation* cancellation)
+      : environment_(environment), state_(state), log_(log), cancellation_(cancellation) {}
+
+  PreparedJob prepare(const JobRecord& record);
+
+ private:
+  PreparedJob prepare_upgrade(const JobRecord& record);
+  PreparedJob prepare_rollback(const JobRecord& record);
+  std::string location(const JobRequest& request, const Application& app,
+                       const EntryPoints& entry_points) const;
+  std::unique_ptr<SourceSession> open_source(const JobRequest& request, const Application& app,
+                                             const std::string& location);
+  std::vector<ManagedUser> managed_users(const JobRecord& record, const std::string& source) const;
+  std::optional<JobResult> weigh(const JobRequest& request, const ReleaseInfo& fresh,
+                                 const std::optional<ReleaseInfo>& current, bool in_place,
+                                 std::string& clear_denied);
+  std::string rollback_target(const JobRequest& request, const ReleaseStore& store,
+                              const std::string& standing) const;
+  PlanFacts facts(const JobRecord& record, const Application& app, const EntryPoints& entry_points,
+                  const ReleaseStore& store, const std::string& source) const;
+
+  const JobEnvironment& environment_;
+  const State& state_;
+  JobLog& log_;
+  const Cancellation* cancellation_;
+};
+
+}  // namespace mcpu

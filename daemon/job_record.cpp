@@ -1,0 +1,97 @@
+#include "daemon/job_record.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "daemon/durable.hpp"
+#include "proto/error.hpp"
+
+namespace mcpu {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::uint64_t kMaxRecordBytes = 4 << 20;
+
+JobKind kind_from(const std::string& name) {
+  return name == "rollback" ? JobKind::kRollback
+         : name == "check"  ? JobKind::kCheck
+                            : JobKind::kUpgrade;
+}
+
+JobRecord record_from_json(const json& document) {
+  JobRecord record;
+  record.id = document.at("job");
+  record.request = job_request_from_json(kind_from(document.at("kind")), document.at("request"));
+  record.uid = document.at("uid");
+  record.by = document.at("by");
+  if (document.contains("login_uid")) record.login_uid = document.at("login_uid");
+  const auto time = [&](const char* key) -> std::optional<TimePoint> {
+    if (!document.contains(key)) return std::nullopt;
+    return parse_time(document.at(key).get<std::string>());
+  };
+  record.queued_at = time("queued_at").value();
+  record.started_at = time("started_at");
+  record.finished_at = time("finished_at");
+  if (document.contains("result")) record.result = job_result_from_json(document.at("result"));
+  return record;
+}
+
+}  // namespace
+
+json to_json(const JobRecord& record) {
+  json document{{"format", 1},
+                {"job", record.id},
+                {"kind", kind_name(record.request.kind)},
+                {"request", to_json(record.request)},
+                {"uid", record.uid},
+                {"by", record.by},
+                {"queued_at", format_time(record.queued_at)}};
+  if (record.login_uid) document["login_uid"] = *record.login_uid;
+  if (record.started_at) document["started_at"] = format_time(*record.started_at);
+  if (record.finished_at) document["finished_at"] = format_time(*record.finished_at);
+  if (record.result) document["result"] = to_json(*record.result);
+  return document;
+}
+
+std::vector<JobId> JobRecords::list() const {
+  std::vector<JobId> ids;
+  if (!fs_.info(layout_.jobs())) return ids;
+  for (const std::string& name : fs_.list(layout_.jobs())) {
+    JobId id = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), id);
+    if (error == std::errc() && end == name.data() + name.size() && id > 0) ids.push_back(id);
+  }
+  std::ranges::sort(ids);
+  return ids;
+}
+
+JobId JobRecords::highest() const {
+  const auto ids = list();
+  return ids.empty() ? 0 : ids.back();
+}
+
+void JobRecords::create(const JobRecord& record) {
+  make_directories(fs_, layout_.jobs(), 0700);
+  fs_.make_directory(layout_.job(record.id), 0700);
+  fs_.sync_directory(layout_.jobs());
+  write(record);
+}
+
+void JobRecords::write(const JobRecord& record) {
+  write_durably(fs_, layout_.job_file(record.id), to_json(record).dump(1) + "\n", 0600);
+}
+
+std::optional<JobRecord> JobRecords::read(JobId id) const {
+  try {
+    if (!fs_.info(layout_.job_file(id))) return std::nullopt;
+    return record_from_json(json::parse(read_file(fs_, layout_.job_file(id), kMaxRecordBytes)));
+  } catch (const std::exception&) {
+    return std::nullopt;
+  }
+}
+
+void JobRecords::remove(JobId id) { remove_tree(fs_, layout_.job(id)); }
+
+}  // namespace mcpu

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/file_system.hpp"
+#include "daemon/layout.hpp"
+#include "proto/job_request.hpp"
+
+namespace mcpu {
+
+/// jobs/N/job.json: what was asked, by whom, and what came of it.
+struct JobRecord {
+  JobId id = 0;
+  JobRequest request;
+  std::uint32_t uid = 0;  ///< of the peer
+  std::string by;         ///< its user name, or "uid N"
+  std::optional<std::uint32_t> login_uid;
+  TimePoint queued_at{};
+  std::optional<TimePoint> started_at, finished_at;
+  std::optional<JobResult> result;  ///< empty while it is not finished
+};
+
+nlohmann::json to_json(const JobRecord& record);
+
+/// The directory of all jobs. Any thread.
+class JobRecords {
+ public:
+  JobRecords(FileSystem& fs, const Layout& layout) : fs_(fs), layout_(layout) {}
+
+  /// The highest number in use, 0 if none.
+  JobId highest() const;
+  /// Numbers in use, ascending.
+  std::vector<JobId> list() const;
+  /// Makes jobs/N durably with its first record. REQUIRES: the number was never used.
+  void create(const JobRecord& record);
+  void write(const JobRecord& record);
+  /// Empty when there is no such job or its record cannot be read.
+  std::optional<JobRecord> read(JobId id) const;
+  void remove(JobId id);
+
+ private:
+  FileSystem& fs_;
+  Layout layout_;
+};
+
+}  // namespace mcpu

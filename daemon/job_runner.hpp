@@ -1,0 +1,40 @@
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <string>
+
+#include "daemon/job_finisher.hpp"
+#include "daemon/job_planner.hpp"
+
+namespace mcpu {
+
+/// Runs one job from request to result. Job thread only.
+class JobRunner {
+ public:
+  JobRunner(const JobEnvironment& environment, StateStore& state, EventLog& events)
+      : environment_(environment), state_(state), events_(events) {}
+
+  /// Never throws for what goes wrong with the job: that is its result, with its final event
+  /// written. Returns false when something could not be put back: the journal stays, and recovery
+  /// goes on with it. `on_commit` is called right before the commit record.
+  bool run(const JobRecord& record, JobLog& log, const Cancellation& cancellation,
+           const std::function<void()>& on_commit);
+  /// What the job would do, as the reply of the protocol's Plan. Throws Error. Changes nothing.
+  nlohmann::json dry_run(const JobRecord& record, const Cancellation& cancellation);
+
+ private:
+  bool run_switch(const JobRecord& record, JobLog& log, const Cancellation& cancellation,
+                  const std::function<void()>& on_commit);
+  void run_check(const JobRecord& record, JobLog& log, const Cancellation& cancellation);
+  bool execute(const JobRecord& record, PreparedJob& job, JobLog& log,
+               const Cancellation& cancellation, const std::function<void()>& on_commit);
+  JobFinisher finisher() const;
+  void remember_newest(const PreparedJob& job);
+
+  const JobEnvironment& environment_;
+  StateStore& state_;
+  EventLog& events_;
+};
+
+}  // namespace mcpu

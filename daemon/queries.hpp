@@ -1,0 +1,48 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "daemon/job_planner.hpp"
+#include "daemon/job_queue.hpp"
+
+namespace mcpu {
+
+/// Builds the protocol's documents about how things stand. Reads only; any thread. Damage found on
+/// the way becomes a problem in the document, never an error.
+class Queries {
+ public:
+  Queries(JobEnvironment environment, const Instance& instance, TimePoint started,
+          std::shared_ptr<const State> state, QueueView queue, std::vector<std::string> problems)
+      : environment_(std::move(environment)),
+        instance_(instance),
+        started_(started),
+        state_(std::move(state)),
+        queue_(std::move(queue)),
+        problems_(std::move(problems)) {}
+
+  nlohmann::json status(const std::string& app, bool verify) const;
+  nlohmann::json jobs(std::size_t limit) const;
+  nlohmann::json releases(const std::string& app) const;
+
+ private:
+  nlohmann::json instance() const;
+  nlohmann::json application(const Application& app, bool verify) const;
+  void add_current(const Application& app, const ReleaseStore& store, bool verify,
+                   nlohmann::json& document) const;
+  void add_way_back(const ApplicationState& state, const ReleaseStore& store,
+                    nlohmann::json& document) const;
+  nlohmann::json stored_release(const Application& app, const ReleaseStore& store,
+                                const std::string& id, const struct Kept& kept) const;
+  nlohmann::json job(const JobRecord& record) const;
+  nlohmann::json last_job(const std::string& app) const;
+
+  JobEnvironment environment_;
+  const Instance& instance_;
+  TimePoint started_;
+  std::shared_ptr<const State> state_;
+  QueueView queue_;
+  std::vector<std::string> problems_;
+};
+
+}  // namespace mcpu

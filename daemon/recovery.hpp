@@ -1,0 +1,44 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "daemon/job_finisher.hpp"
+#include "daemon/job_planner.hpp"
+
+namespace mcpu {
+
+/// What is to be recovered, for status.
+struct PendingRecovery {
+  JobId job = 0;
+  std::string step;
+  std::string reason;  ///< why it is not finished yet; empty: not tried yet
+};
+
+/// Brings what a dead daemon left to the state before its job or after it. Job thread only, except
+/// that pending() may be copied by the owner under its own lock.
+class Recovery {
+ public:
+  Recovery(const JobEnvironment& environment, StateStore& state, EventLog& events)
+      : environment_(environment), state_(state), events_(events) {}
+
+  /// The job in the journal; empty when there is none. A journal that cannot be read is set aside,
+  /// and `damage` says what to do.
+  std::optional<JobId> find(std::string& damage);
+  /// Finishes or undoes it. True: done, the journal is gone. False: something is still pending, and
+  /// its reason is in `pending`. Never throws.
+  bool run(std::string& pending);
+  /// Ends the records of jobs that were waiting or had changed nothing yet when the daemon died,
+  /// and removes half-built and half-removed releases. REQUIRES: no journal.
+  void tidy();
+
+ private:
+  bool recover(std::string& pending);
+  bool lock_homes(StepContext& context, std::string& pending);
+
+  const JobEnvironment& environment_;
+  StateStore& state_;
+  EventLog& events_;
+};
+
+}  // namespace mcpu

@@ -1,0 +1,155 @@
+#include <algorithm>
+
+#include "daemon/durable.hpp"
+#include "daemon/steps.hpp"
+#include "proto/error.hpp"
+
+namespace mcpu {
+
+namespace {
+
+using nlohmann::json;
+
+/// Where a job keeps what stood at the entry points: for good when it adopts, else with the job.
+std::string record_directory(const Step& step, const StepContext& context) {
+  const Layout& layout = context.tools.layout;
+  return step.arguments.value("first", false) ? layout.adoption(context.plan.app)
+                                              : layout.snapshot(context.plan.job) + "/entry-points";
+}
+
+std::string leave_directory(const StepContext& context) {
+  return context.tools.layout.snapshot(context.plan.job) + "/entry-points";
+}
+
+void warn_left_alone(StepContext& context, const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    context.log.warning("adopt.left_alone", {{"link", escape_path(path)}});
+  }
+}
+
+/// Directories in which people and scripts put links to commands.
+std::vector<std::string> link_directories(const StepContext& context) {
+  std::vector<std::string> directories{"/usr/local/bin"};
+  for (const ManagedUser& user : context.plan.users) {
+    directories.push_back(user.who.home + "/.local/bin");
+    directories.push_back(user.who.home + "/bin");
+  }
+  return directories;
+}
+
+}  // namespace
+
+void apply_stage(const Step& step, StepContext& context) {
+  const auto deadline = std::chrono::steady_clock::now() + step.deadline;
+  SourceSession& source = *context.running.source;
+  const StageReport report = context.releases.stage(
+      context.plan.job, context.running.order,
+      [&](const std::vector<std::size_t>& indexes, const auto& sink) {
+        source.read(indexes, deadline, sink);
+      },
+      [&](std::size_t done, std::size_t total, std::uint64_t bytes) {
+        if (context.running.cancellation) context.running.cancellation->check();
+        if (std::chrono::steady_clock::now() > deadline) {
+          throw Error(Code::kTimeout, "staging took longer than its deadline of " +
+                                          std::to_string(step.deadline.count()) +
+                                          " s: see limits.stage_seconds in the configuration");
+        }
+        context.log.progress(done, total, bytes);
+      });
+  context.log.info("stage.done", {{"release", context.plan.to},
+                                  {"files", report.files},
+                                  {"changed", report.written},
+                                  {"bytes", format_bytes(report.written_bytes)}});
+}
+
+void undo_stage(const Step& step, StepContext& context) {
+  context.releases.unstage(context.plan.job, step.arguments.at("release"));
+}
+
+void apply_activate(const Step& step, StepContext& context) {
+  context.releases.switch_to(step.arguments.at("to"));
+  const std::string from = context.plan.from.empty() ? "nothing" : context.plan.from;
+  context.log.info("activate.switched", {{"from", from}, {"to", context.plan.to}});
+}
+
+void undo_activate(const Step& step, StepContext& context) {
+  const std::string from = step.arguments.at("from");
+  if (context.releases.current().value_or("") != from) context.releases.switch_to(from);
+}
+
+void apply_entry_points(const Step& step, StepContext& context) {
+  const std::string directory = record_directory(step, context);
+  context.entry_points.record(directory);
+  for (const EntryPoint& entry : context.plan.entry_points) {
+    const Standing standing = context.entry_points.at_link(entry);
+    const std::string what = standing.kind == Standing::Kind::kNothing ? "nothing"
+                             : standing.kind == Standing::Kind::kLink
+                                 ? "a link to " + escape_path(standing.target)
+                                 : "a file";
+    context.log.info("adopt.entry", {{"link", escape_path(entry.link)}, {"what", what}});
+  }
+  context.entry_points.install();
+  const std::string checkout = context.entry_points.recorded_checkout(directory);
+  if (step.arguments.value("first", false) && !checkout.empty()) {
+    context.log.info("adopt.notice", {{"checkout", escape_path(checkout)}});
+  }
+}
+
+void undo_entry_points(const Step& step, StepContext& context) {
+  const std::string directory = record_directory(step, context);
+  warn_left_alone(context, context.entry_points.put_back(directory));
+  if (step.arguments.value("first", false)) {
+    remove_durably(context.tools.fs, context.tools.layout.launch(context.plan.app));
+  }
+  remove_durably(context.tools.fs, directory);
+}
+
+void apply_leave(StepContext& context) {
+  // What stands there now is saved with the job, so that this rollback can itself be undone.
+  context.entry_points.record(leave_directory(context));
+  const std::string adoption = context.tools.layout.adoption(context.plan.app);
+  warn_left_alone(context, context.entry_points.put_back(adoption));
+  context.log.info("activate.switched",
+                   {{"from", context.plan.from}, {"to", "what stood there before adoption"}});
+}
+
+void undo_leave(StepContext& context) {
+  const std::string directory = leave_directory(context);
+  const bool recorded = context.tools.fs.info(directory + "/entry-points.json").has_value();
+  if (recorded && !context.entry_points.in_place()) context.entry_points.install();
+  remove_durably(context.tools.fs, directory);
+}
+
+void apply_stale(StepContext& context) {
+  FileSystem& fs = context.tools.fs;
+  const std::string checkout =
+      context.entry_points.recorded_checkout(context.tools.layout.adoption(context.plan.app));
+  if (checkout.empty()) return;
+  for (const std::string& directory : link_directories(context)) {
+    for (const EntryPoint& entry : context.plan.entry_points) {
+      const std::string path = directory + "/" + entry.name;
+      const auto info = fs.info(path);
+      if (path == entry.link || !info || info->type != FileType::kLink) continue;
+      const std::string target = fs.read_link(path);
+      if (target != checkout + "/" + entry.path) continue;
+      if (!fs.writable(directory)) {
+        context.log.warning("stale.found", {{"link", escape_path(path)}});
+        continue;
+      }
+      context.note({{"path", escape_path(path)}, {"target", escape_path(target)}});
+      remove_durably(fs, path);
+      context.log.info("stale.removed",
+                       {{"link", escape_path(path)}, {"target", escape_path(target)}});
+    }
+  }
+}
+
+void undo_stale(StepContext& context, const StepTrace& trace) {
+  for (const json& note : trace.notes) {
+    const std::string path = unescape_path(note.at("path").get<std::string>());
+    if (context.tools.fs.info(path)) continue;
+    link_durably(context.tools.fs, unescape_path(note.at("target").get<std::string>()), path);
+  }
+}
+
+}  // namespace mcpu

@@ -1,0 +1,100 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/file_system.hpp"
+#include "daemon/layout.hpp"
+#include "daemon/listing.hpp"
+#include "daemon/source.hpp"
+
+namespace mcpu {
+
+/// release.json: where a release comes from and what it is.
+struct ReleaseInfo {
+  std::string id;  ///< its directory's name: version, '-', the start of the digest
+  std::string version;
+  std::string origin;  ///< location of the source
+  std::string commit;
+  Sha256 digest;
+  TimePoint time{};  ///< when it was staged
+  std::uint64_t files = 0;
+  std::uint64_t bytes = 0;
+  std::string changelog;
+};
+
+/// What the launcher executes for one entry point: exec/NAME.
+struct ExecSpec {
+  std::string name;
+  std::string path;  ///< within the tree
+  std::map<std::string, std::string> environment;
+};
+
+/// What staging did.
+struct StageReport {
+  std::size_t files = 0;
+  std::size_t written = 0;  ///< the others share the content of the release before
+  std::uint64_t written_bytes = 0;
+};
+
+/// A release to be staged.
+struct StageOrder {
+  ReleaseInfo info;
+  const Listing* listing = nullptr;
+  std::vector<ExecSpec> exec;
+  std::string reuse;  ///< release whose unchanged files are shared; empty: none
+};
+
+/// The immutable releases of one application. Job thread for what changes, any thread for reading.
+class ReleaseStore {
+ public:
+  ReleaseStore(FileSystem& fs, const Layout& layout, std::string app);
+
+  /// The ID a release of this version and content gets.
+  static std::string make_id(const std::string& version, const Sha256& digest);
+
+  std::optional<std::string> current() const;
+  std::vector<std::string> list() const;
+  bool exists(const std::string& id) const;
+  /// Throws Error{kNotFound} or {kCorrupt}.
+  ReleaseInfo read(const std::string& id) const;
+  Listing listing(const std::string& id) const;
+  /// What the launcher executes for each entry point.
+  std::vector<ExecSpec> exec(const std::string& id) const;
+  /// Compares every file with its digest, and the listing with the release's.
+  std::vector<Damage> verify(const std::string& id) const;
+
+  using ReadContents =
+      std::function<void(const std::vector<std::size_t>& indexes,
+                         const std::function<void(std::size_t, std::string_view, bool)>& sink)>;
+  using Progress = std::function<void(std::size_t done, std::size_t total, std::uint64_t bytes)>;
+  /// Builds the release beside the others as `.staging-JOB`, syncs it and renames it into place.
+  /// REQUIRES: !exists(order.info.id).
+  StageReport stage(JobId job, const StageOrder& order, const ReadContents& read_contents,
+                    const Progress& progress);
+  /// Removes what an interrupted stage() of this job left, and the release if it got that far.
+  void unstage(JobId job, const std::string& id);
+
+  /// Points `current` to the release; an empty ID removes the link.
+  void switch_to(const std::string& id);
+  /// Removes a release unless a process runs from it: false then.
+  bool remove(const std::string& id);
+  /// Whether a process still runs from the release.
+  bool in_use(const std::string& id) const;
+  /// Removes half-built and half-removed releases. REQUIRES: no job is unfinished.
+  void clean();
+
+ private:
+  std::string path(const std::string& id) const { return layout_.release(app_, id); }
+  std::string staging(JobId job) const;
+
+  FileSystem& fs_;
+  Layout layout_;
+  std::string app_;
+};
+
+}  // namespace mcpu

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "daemon/configuration.hpp"
+#include "daemon/release_store.hpp"
+#include "daemon/state_store.hpp"
+
+namespace mcpu {
+
+/// What must stay, each release with the reasons, and the jobs whose snapshots and logs stay.
+struct Kept {
+  std::map<std::string, std::vector<std::string>> releases;
+  std::set<JobId> jobs;
+};
+
+/// The rule: current, the one to roll back to, pinned ones, and what the newest committed quick and
+/// full jobs need; the newest snapshot always. A pure function.
+Kept what_to_keep(const ApplicationState& state, const std::string& current,
+                  const Retention& retention);
+
+/// Removes what need not be kept. A release that a process runs from stays and is tried again by a
+/// later job. Reported through the log; failures are warnings: pruning never fails a job.
+void prune(FileSystem& fs, const Layout& layout, const std::string& app, const State& state,
+           const Retention& retention, class JobLog& log);
+
+}  // namespace mcpu

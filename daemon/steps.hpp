@@ -1,0 +1,102 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "daemon/adoption.hpp"
+#include "daemon/cancellation.hpp"
+#include "daemon/check_judge.hpp"
+#include "daemon/job_log.hpp"
+#include "daemon/plan.hpp"
+#include "daemon/processes.hpp"
+#include "daemon/release_store.hpp"
+#include "daemon/snapshot.hpp"
+#include "daemon/source.hpp"
+
+namespace mcpu {
+
+/// The ports and stores every step works with. Nothing is owned; all outlive the job.
+struct Tools {
+  FileSystem& fs;
+  const Layout& layout;
+  ProcessPort& processes;
+  std::string launcher;  ///< the mcp-launch program
+};
+
+/// What only a running job has: recovery undoes without it.
+struct Running {
+  const Application* app = nullptr;
+  SourceSession* source = nullptr;  ///< for kStage
+  StageOrder order;                 ///< for kStage
+  const Cancellation* cancellation = nullptr;
+};
+
+/// One job as its steps see it. Job thread only.
+struct StepContext {
+  Tools tools;
+  const Plan& plan;
+  JobLog& log;
+  ReleaseStore releases;
+  EntryPoints entry_points;
+  Running running;
+
+  /// Locks on the homes, by uid, held from snapshot to the end.
+  std::map<std::uint32_t, UniqueFd> home_locks;
+  /// Users whose home this job neither checks nor touches.
+  std::set<std::uint32_t> skipped;
+  /// Managed files that the release changed inside a step that ran it, by uid.
+  std::map<std::uint32_t, std::set<std::string>> touched;
+  /// What the checks came to, for the release's health.
+  Verdict verdict;
+  /// What the summary tells about configuration files: restored, kept, changed.
+  std::vector<std::string> config_lines;
+  /// Appends a durable note to the journal, for this step's undo.
+  std::function<void(const nlohmann::json&)> note;
+
+  StepContext(Tools tools, const Plan& plan, JobLog& log);
+  Home home(const ManagedUser& user, std::chrono::seconds deadline);
+  Snapshot snapshot(const ManagedUser& user, JobId job);
+  Snapshot snapshot(const ManagedUser& user) { return snapshot(user, plan.job); }
+  /// The managed users whose homes this job works on.
+  std::vector<ManagedUser> active_users() const;
+};
+
+/// What the journal knows of a step that is being undone.
+struct StepTrace {
+  bool interrupted = false;           ///< the daemon died inside it
+  std::vector<nlohmann::json> notes;  ///< in order
+};
+
+/// Does one step. Throws what goes wrong; the transaction then undoes it with those before it.
+void apply_step(const Step& step, StepContext& context);
+/// Undoes one step that was begun, however far it got. Idempotent. Throws when it cannot be done
+/// yet.
+void undo_step(const Step& step, StepContext& context, const StepTrace& trace);
+
+// The steps themselves, by what they work on: release_steps.cpp, config_steps.cpp, check_steps.cpp.
+void apply_stage(const Step& step, StepContext& context);
+void undo_stage(const Step& step, StepContext& context);
+void apply_activate(const Step& step, StepContext& context);
+void undo_activate(const Step& step, StepContext& context);
+void apply_entry_points(const Step& step, StepContext& context);
+void undo_entry_points(const Step& step, StepContext& context);
+void apply_leave(StepContext& context);
+void undo_leave(StepContext& context);
+void apply_stale(StepContext& context);
+void undo_stale(StepContext& context, const StepTrace& trace);
+void apply_snapshot(const Step& step, StepContext& context);
+void undo_snapshot(StepContext& context);
+void apply_restore_configs(const Step& step, StepContext& context);
+void undo_restore_configs(const Step& step, StepContext& context, const StepTrace& trace);
+void apply_record_after(const Step& step, StepContext& context);
+void apply_mid_check(const Step& step, StepContext& context);
+void undo_mid_check(StepContext& context);
+void apply_post_check(const Step& step, StepContext& context);
+/// For every step that runs the release in the real homes.
+void undo_release_changes(const Step& step, StepContext& context, const StepTrace& trace);
+
+}  // namespace mcpu

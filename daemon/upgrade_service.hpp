@@ -1,0 +1,79 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "daemon/job_planner.hpp"
+#include "daemon/job_queue.hpp"
+#include "daemon/policy.hpp"
+#include "daemon/queries.hpp"
+#include "daemon/recovery.hpp"
+#include "daemon/service.hpp"
+#include "daemon/state_store.hpp"
+
+namespace mcpu {
+
+/// The daemon's engine: everything but the wire. Owns the stores, the event log and the job queue.
+/// REQUIRES: the state lock is held for its whole life.
+class UpgradeService final : public Service {
+ public:
+  UpgradeService(Tools tools, const Instance& instance,
+                 std::shared_ptr<const Configuration> configuration);
+  ~UpgradeService() override;
+
+  /// Starts the job thread; its first work is a pending recovery, if there is one.
+  void start();
+  /// Cancels the running job (it is undone, or finished if committed) and ends the job thread.
+  void stop();
+  /// The next job uses this configuration.
+  void reload(std::shared_ptr<const Configuration> configuration);
+
+  Ticket submit(const JobRequest& request, const Peer& peer) override;
+  void expire(JobId job) override { queue_.expire(job); }
+  std::optional<JobResult> result(JobId job) override;
+  nlohmann::json busy_details() override { return queue_.busy(); }
+  nlohmann::json cancel(JobId job, const Peer& peer) override;
+  nlohmann::json plan(const JobRequest& request, const Peer& peer) override;
+  nlohmann::json status(const std::string& app, bool verify, const Peer& peer) override;
+  nlohmann::json jobs(std::size_t limit, const Peer& peer) override;
+  nlohmann::json releases(const std::string& app, const Peer& peer) override;
+  nlohmann::json mark(const std::string& app, const std::string& action, const std::string& release,
+                      const Peer& peer) override;
+  nlohmann::json show_configuration(const Peer& peer) override;
+  bool may_see(std::uint32_t uid, const Peer& peer) override;
+  JobId latest_job() override;
+  JobId next_job(JobId job) override;
+  EventLog& events() override { return events_; }
+  bool idle() override { return queue_.idle(); }
+
+ private:
+  JobEnvironment environment() const;
+  Access access() const;
+  void refuse_if_damaged() const;
+  JobRecord make_record(const JobRequest& request, const Peer& peer) const;
+  std::unique_ptr<QueuedJob> make_job(const JobRequest& request, const Peer& peer);
+  std::optional<Ticket> earlier_job(const JobRequest& request) const;
+  void run_job(QueuedJob& job);
+  void drop_job(QueuedJob& job, const JobResult& result);
+  bool recover();
+  Queries queries() const;
+
+  Tools tools_;
+  Instance instance_;
+  StateStore state_;
+  EventLog events_;
+  JobRecords records_;
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Configuration> configuration_;
+  Access access_;
+  std::string journal_damage_;
+  std::string pending_recovery_;
+  bool tidied_ = false;  ///< job thread only
+  TimePoint started_;
+  JobQueue queue_;  ///< last: its thread uses everything above
+};
+
+}  // namespace mcpu
