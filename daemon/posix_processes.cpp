@@ -302,8 +302,9 @@ class PosixWorker final : public Worker {
  public:
   /// `strangers`: the other children of this process when the worker was started.
   PosixWorker(WorkerKind kind, pid_t pid, UniqueFd link, std::shared_ptr<Family> family,
-              std::vector<pid_t> strangers)
-      : kind_(kind),
+              std::vector<pid_t> strangers, std::unique_ptr<ReaperDuty> duty)
+      : duty_(std::move(duty)),
+        kind_(kind),
         pid_(pid),
         link_(std::move(link)),
         family_(std::move(family)),
@@ -335,7 +336,7 @@ class PosixWorker final : public Worker {
     end_descendants(keep, deadline);
   }
 
-  ReaperDuty duty_;  // first, so that it ends last
+  std::unique_ptr<ReaperDuty> duty_;  // first, so that it ends last
   WorkerKind kind_;
   pid_t pid_;
   std::optional<WorkerLink> link_;
@@ -365,9 +366,11 @@ class PosixProcesses final : public ProcessPort {
     launch.argv = pointers_to(launch.arguments);
     launch.envp = pointers_to(launch.environment);
     auto strangers = children_of(::getpid());
+    // Before the fork: what the child forks in the meantime would miss it.
+    auto duty = std::make_unique<ReaperDuty>();
     const pid_t child = fork_and_run(launch);
     return std::make_unique<PosixWorker>(kind, child, std::move(ours), family_,
-                                         std::move(strangers));
+                                         std::move(strangers), std::move(duty));
   }
 
  private:
