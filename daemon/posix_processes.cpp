@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <mutex>
 #include <optional>
 #include <vector>
@@ -346,8 +347,9 @@ class PosixWorker final : public Worker {
 
 class PosixProcesses final : public ProcessPort {
  public:
-  explicit PosixProcesses(std::string program_directory)
-      : directory_(std::move(program_directory)), null_(::open("/dev/null", O_RDWR | O_CLOEXEC)) {
+  explicit PosixProcesses(const std::string& program_directory)
+      : directory_(std::filesystem::absolute(program_directory)),
+        null_(::open("/dev/null", O_RDWR | O_CLOEXEC)) {
     if (!null_) throw io_error("open", "/dev/null", errno);
     null_ = move_up(std::move(null_));
   }
@@ -382,7 +384,7 @@ class PosixProcesses final : public ProcessPort {
 }  // namespace
 
 std::unique_ptr<ProcessPort> make_posix_processes(std::string program_directory) {
-  return std::make_unique<PosixProcesses>(std::move(program_directory));
+  return std::make_unique<PosixProcesses>(program_directory);
 }
 
 }  // namespace mcpu
