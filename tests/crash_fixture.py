@@ -1,0 +1,254 @@
+"""A machine on which the daemon is killed in the middle of a job: a sandbox whose application
+migrates its configuration files, mcpctl that starts the daemon on demand and follows its job across
+the daemon's death, and the views by which old and new are told apart."""
+
+import collections
+import contextlib
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import time
+
+from daemon_fixture import MCPCTL, Sandbox, differences, listing, wait_for
+
+# Moves the settings on to its own version, never back, as applications do when they start.
+PROGRAM = """#!/bin/sh
+here=$(dirname "$(readlink -f "$0")")
+. "$here/../lib/version.sh"
+. "$here/../lib/greeting.sh"
+[ "$version" = "$greeting_version" ] || { echo "MIXED $version $greeting_version"; exit 70; }
+minor=${version#1.}
+minor=${minor%.0}
+migrate() {
+  read -r line < "$HOME/.demo/settings.json"
+  found=${line##*: }
+  [ "${found%\\}}" -lt "$minor" ] || return 0
+  echo "{\\"servers\\": {}, \\"version\\": $minor}" > "$HOME/.demo/settings.json"
+  if [ $((minor % 2)) = 1 ]; then echo "{\\"by\\": $minor}" > "$HOME/.demo/extra.json"
+  else rm -f "$HOME/.demo/extra.json"; fi
+}
+case "${1-}" in
+  --help) migrate; echo "usage: demo" ;;
+  status) echo "demo $version: well" ;;
+  check) echo "demo $version: checked" ;;
+  *) echo "demo $version" ;;
+esac
+"""
+
+# What stood there before: no release of ours.
+EARLIER = "#!/bin/sh\necho earlier\n"
+
+RELEASE_NAME = re.compile(r"1\.\d+\.0-[0-9a-f]{12}")
+
+#: What a person sees: what the command prints (None: there is none), what lies at its place on
+#: PATH, and the configuration files.
+View = collections.namedtuple("View", "output entry files")
+
+#: One killed job: the number of steps begun and whether the commit was recorded when the daemon
+#: died (steps is None without a journal; hit is false when the job ended before), how mcpctl ended
+#: and the lines it printed.
+Crash = collections.namedtuple("Crash", "hit job steps committed status lines")
+
+
+def files_of(minor):
+    """The configuration files as release 1.MINOR.0 leaves them."""
+    files = {"settings.json": f'{{"servers": {{}}, "version": {minor}}}\n'}
+    if minor % 2:
+        files["extra.json"] = f'{{"by": {minor}}}\n'
+    return files
+
+
+class Machine:
+    """One sandbox. The daemon is whichever mcpctl started."""
+
+    def __init__(self, earlier=None):
+        self.sandbox = Sandbox()
+        self.state = self.sandbox.state
+        self.link = self.sandbox.links / "demo"
+        self.sandbox.settings_file.write_text(files_of(0)["settings.json"])
+        files = [{"path": f".demo/{name}", "format": "json", "servers": "/servers"}
+                 for name in ("settings.json", "extra.json")]
+        self.sandbox.write_configuration({"files": files})
+        if earlier:
+            self.link.write_text(earlier)
+            self.link.chmod(0o755)
+
+    def close(self):
+        self.kill_daemon()
+        self.sandbox.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def release(self, minor):
+        self.sandbox.repository.release(f"1.{minor}.0", {"bin/demo": PROGRAM})
+
+    def mcpctl(self, *arguments):
+        done = self.sandbox.mcpctl(*arguments)
+        assert done.status == 0, f"{arguments}: {done}\n{self.diagnostics()}"
+        return done.stdout
+
+    # --- the daemon ---
+
+    def daemon_pid(self):
+        """The daemon that serves this sandbox, as its lock names it; None when it has gone."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            pid = json.loads((self.state / "lock").read_text())["pid"]
+            with open(f"/proc/{pid}/cmdline", "rb") as command:
+                if os.fsencode(self.state) in command.read():
+                    return pid
+        return None
+
+    def kill_daemon(self):
+        pid = self.daemon_pid()
+        if pid is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process = os.pidfd_open(pid)
+            try:
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+                assert select.select([process], [], [], 20)[0], "SIGKILL did not end the daemon"
+            finally:
+                os.close(process)
+
+    def diagnostics(self):
+        log = self.state / "daemon.log"
+        return log.read_text(errors="replace")[-3000:] if log.exists() else ""
+
+    # --- what there is ---
+
+    def view(self):
+        if os.path.islink(self.link):
+            entry = os.readlink(self.link)
+        elif self.link.exists():
+            entry = (self.link.read_text(), oct(self.link.stat().st_mode))
+        else:
+            entry = None
+        files = {path.name: path.read_text() for path in self.sandbox.settings_file.parent.iterdir()}
+        output = None
+        if entry is not None:
+            done = self.sandbox.demo()
+            output = done.stdout + done.stderr if done.status == 0 else f"failed: {done}"
+        return View(output, entry, files)
+
+    def view_of(self, minor):
+        """What there is when release 1.MINOR.0 is current."""
+        launcher = str(self.state / "launch" / "demo" / "demo")
+        return View(f"demo 1.{minor}.0\n", launcher, files_of(minor))
+
+    def state_listing(self):
+        """Of the state directory, without what every start and every job may change."""
+        if not self.state.exists():
+            return {}
+        changing = ("jobs", "lock", "daemon.log", "state.json", "cache", "run", "scratch")
+        return listing(self.state, ignore=changing)
+
+    def left_by(self, job, before):
+        """What an undone job has changed in the state directory. Its snapshot may stay if it keeps
+        the version of a file that the release wrote while the daemon died."""
+        layout = {".", "apps", "apps/demo", "apps/demo/releases", "launch", "snapshots"}
+        found = [line for line in differences(before, self.state_listing())
+                 if line.removeprefix("new: ") not in layout]
+        snapshot = self.state / "snapshots" / str(job)
+        if any(snapshot.glob("*/found")):
+            found = [line for line in found if f" snapshots/{job}" not in line]
+        return found
+
+    def history(self):
+        path = self.state / "state.json"
+        if not path.exists():
+            return []
+        return json.loads(path.read_text())["applications"].get("demo", {}).get("history", [])
+
+    def left_over(self):
+        """Names that no complete state has: temporary files, half releases, scratch, a journal."""
+        found = [name for name in listing(self.state)
+                 if re.search(r"(^|/)\.[^/]|\.tmp|(^|/)tmp|^scratch/|^journal", name)]
+        releases = self.state / "apps" / "demo" / "releases"
+        found += [name for name in (os.listdir(releases) if releases.exists() else [])
+                  if not RELEASE_NAME.fullmatch(name)]
+        home = {".", ".demo", ".demo/settings.json", ".demo/extra.json", ".local", ".local/bin",
+                ".local/bin/demo", ".local/state", ".local/state/mcp-upgraded.lock"}
+        return found + sorted(set(listing(self.sandbox.home)) - home)
+
+    def events(self, job):
+        text = (self.state / "jobs" / str(job) / "events.ndjson").read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+    def job(self, job):
+        jobs = json.loads(self.mcpctl("jobs", "--json"))["jobs"]
+        return next(one for one in jobs if one["job"] == job)
+
+    # --- killing ---
+
+    def journal(self):
+        """The number of steps begun and whether there is a commit; (None, False) without one."""
+        try:
+            with open(self.state / "journal", "rb") as file:
+                text = file.read(65536)
+        except FileNotFoundError:
+            return None, False
+        return text.count(b'"record":"step"'), b'"record":"commit"' in text
+
+    def next_job(self):
+        jobs = self.state / "jobs"
+        return max((int(name) for name in os.listdir(jobs)), default=0) + 1 if jobs.exists() else 1
+
+    def crash(self, arguments, moment):
+        """Runs a job with mcpctl and kills the daemon when moment(job) is true; mcpctl then starts
+        it again and follows the job to its end."""
+        job = self.next_job()
+        self.mcpctl("status")  # a daemon is there
+        output = self.sandbox.root / "followed"
+        with open(output, "w", encoding="utf-8") as file:
+            client = subprocess.Popen(
+                [MCPCTL, *arguments, "--json", *self.sandbox.instance_arguments()], stdout=file,
+                stderr=file, stdin=subprocess.DEVNULL, env=self.sandbox.environment(), cwd="/")
+        try:
+            while not (hit := moment(job)) and client.poll() is None:
+                time.sleep(0)
+            steps, committed = self._kill_behind(client)
+            status = client.wait(60)
+        finally:
+            client.kill()
+            client.wait()
+        lines = [json.loads(line) for line in output.read_text().splitlines()
+                 if line.startswith("{")]
+        wait_for(lambda: not (self.state / "journal").exists(),
+                 f"the journal's end after {output.read_text()}\n{self.diagnostics()}")
+        return Crash(hit, job, steps, committed, status, lines)
+
+    def _kill_behind(self, client):
+        """Kills the daemon; its client is held until the journal at that moment has been read."""
+        client.send_signal(signal.SIGSTOP)
+        try:
+            self.kill_daemon()
+            return self.journal()
+        finally:
+            client.send_signal(signal.SIGCONT)
+
+    def at_step(self, index):
+        return lambda _: (self.journal()[0] or 0) > index
+
+    def at_commit(self):
+        return lambda _: self.journal()[1]
+
+    def at_event(self, text):
+        def seen(job):
+            try:
+                with open(self.state / "jobs" / str(job) / "events.ndjson", "rb") as file:
+                    return text in file.read()
+            except FileNotFoundError:
+                return False
+        return seen
+
+    @staticmethod
+    def after(seconds):
+        end = time.monotonic() + seconds
+        return lambda _: time.monotonic() >= end
