@@ -25,7 +25,8 @@ class Checked(JobTestCase):
                 [("status", "--quick"), ("status", "--full"), ("check", "--full")]):
             with self.subTest(command=command, mode=mode):
                 version = f"1.{number + 1}"
-                self.repository.release(version, behaviour(version, f'[ "$1" != {command} ] || exit 7'))
+                self.repository.release(
+                    version, behaviour(version, f'[ "$1" != {command} ] || exit 7'))
                 printed = self.mcpctl("upgrade", mode, status=1)
                 self.assertIn(f"check demo {command} passed with the old release and fails with "
                               "the new one: exit code 7", printed)
@@ -283,7 +284,8 @@ class Names(JobTestCase):
         edits = self.upgrade_quickly()
         for number, edit in edits.items():
             with self.subTest(job=number):
-                contents = list((self.sandbox.state / "snapshots" / str(number)).glob("*/content/*"))
+                snapshot = self.sandbox.state / "snapshots" / str(number)
+                contents = list(snapshot.glob("*/content/*"))
                 self.assertEqual([edit], [content.read_bytes() for content in contents])
 
     def test_fault_12_nobody_else_can_read_what_was_saved(self):

@@ -94,7 +94,7 @@ class Turns(JobTestCase):
                 (3, ["rollback", "--no-wait"]), (3, ["upgrade", "--to", "1.0", "--no-wait"]),
                 (0, ["--help"]), (0, ["upgrade", "--help"]), (0, ["rollback", "--help"]),
                 (2, ["upgrade", "--quik"]), (2, ["upgrade", "--full", "--forse"]),
-                (2, ["rolback"]), (2, ["rollback", "--configs=sometimes"]), (2, ["upgrade", "1.1"])]:
+                (2, ["rolback"]), (2, ["rollback", "--configs=often"]), (2, ["upgrade", "1.1"])]:
             with self.subTest(arguments=arguments):
                 self.mcpctl(*arguments, status=status)
                 self.assert_same(before, listing(self.sandbox.root))

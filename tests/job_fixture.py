@@ -16,6 +16,11 @@ def behaviour(version, code):
     return {"lib/greeting.sh": f"greeting_version={version}\ngreeting=hello\n{code}\n"}
 
 
+def failing(version, command="status", code="exit 7"):
+    """A release whose command fails."""
+    return behaviour(version, f'if [ "$1" = "{command}" ]; then {code}; fi')
+
+
 def call(path, method, **parameters):
     """The parameters of one reply of the daemon, asked without mcpctl."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -72,6 +77,10 @@ class JobTestCase(DaemonTestCase):
     def wait_idle(self):
         wait_for(lambda: not self.running() and not (self.sandbox.state / "journal").exists(),
                  "an idle daemon")
+
+    @staticmethod
+    def wait_for_file(path):
+        wait_for(path.exists, f"{path.name} to be made")
 
     def block_checks(self):
         """Makes 1.1 wait in its checks until the returned file is made. `waits` exists then."""
