@@ -225,7 +225,7 @@ func (c *caller) everyMethod(source string) {
 	type p = map[string]interface{}
 	c.call("Status", p{}, false, "")
 	c.call("ShowConfiguration", p{}, false, "")
-	c.call("Rollback", p{}, true, "NothingToRollBack")
+	c.call("Plan", p{"kind": "rollback"}, false, "NothingToRollBack")
 	c.call("Upgrade", p{"mode": "sideways"}, false, "InvalidRequest")
 	c.call("Plan", p{"kind": "upgrade", "from": source}, false, "")
 	upgraded := c.call("Upgrade", p{"from": source}, true, "")
@@ -236,13 +236,26 @@ func (c *caller) everyMethod(source string) {
 	job := upgraded["job"]
 	c.call("Watch", p{"job": job, "after": 1, "follow": true}, true, "")
 	c.call("Watch", p{"job": 4711}, true, "NotFound")
-	c.call("Check", p{"deep": true}, true, "")
+	c.call("Check", p{}, true, "")
 	c.call("Status", p{"verify": true}, false, "")
 	c.call("Jobs", p{"limit": 5}, false, "")
-	c.call("Cancel", p{"job": job}, false, "")
+	c.call("Cancel", p{"job": 4711}, false, "NotFound")
+	c.cancelHangingCheck()
 	c.marks()
 	c.call("Plan", p{"kind": "rollback", "to": "before"}, false, "")
 	c.call("Rollback", p{"to": "before"}, true, "")
+}
+
+// cancelHangingCheck ends a job whose deep check would take a minute.
+func (c *caller) cancelHangingCheck() {
+	type p = map[string]interface{}
+	job := c.call("Check", p{"deep": true}, false, "")["job"]
+	c.call("Cancel", p{"job": job}, false, "")
+	ended := c.call("Watch", p{"job": job, "follow": true}, true, "")
+	result, _ := ended["result"].(map[string]interface{})
+	if text(result, "outcome") != "cancelled" {
+		failed("Cancel: the job's outcome is %v", result)
+	}
 }
 
 func (c *caller) marks() {

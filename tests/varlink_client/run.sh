@@ -22,7 +22,7 @@ go build -o "$work/client" "$here/main.go"
 
 # The smallest application that can be upgraded.
 mkdir -p "$work/home" "$work/source/bin" "$work/state" "$work/links"
-printf '#!/bin/sh\necho "usage: tool [status|check]"\n' >"$work/source/bin/tool"
+printf '#!/bin/sh\n[ "$1" != hang ] || exec sleep 60\necho "usage: tool [hang]"\n' >"$work/source/bin/tool"
 chmod 755 "$work/source/bin/tool"
 cat >"$work/config.json" <<JSON
 {
@@ -32,7 +32,8 @@ cat >"$work/config.json" <<JSON
     "tool": {
       "source": "$work/source",
       "entry_points": [{ "name": "tool", "path": "bin/tool", "link": "$work/links/tool" }],
-      "checks": [{ "arguments": ["--help"], "essential": true }]
+      "checks": [{ "arguments": ["--help"], "essential": true }],
+      "deep_checks": [{ "arguments": ["hang"], "deadline_seconds": 60 }]
     }
   }
 }
