@@ -3,7 +3,6 @@
 a new release runs, put back when the release changed them and had to go, and never taken from a
 person who edited them since."""
 
-import json
 import os
 import pathlib
 import stat

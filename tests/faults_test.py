@@ -171,19 +171,12 @@ class Killed(JobTestCase):
 class Adopted(JobTestCase):
     """An application that was installed as a link into its checkout."""
 
-    def adopt(self):
-        self.repository.release("1.0")
-        self.link = self.sandbox.links / "demo"
-        self.link.symlink_to(self.repository.path / "bin" / "demo")
-        self.assert_runs("1.0")
-        self.daemon.start()
-
     #: Passes in the middle, where nobody sees it, and does not run at all once it is installed.
     def broken_when_installed(self, version):
         return behaviour(version, f'[ "$HOME" != "{self.sandbox.home}" ] || exit 9')
 
     def test_fault_05_restoring_never_writes_through_the_link_into_the_checkout(self):
-        self.adopt()
+        self.adopt_checkout()
         link = os.lstat(self.link)
         target = os.readlink(self.link)
         self.mcpctl("upgrade", "--full")
@@ -203,7 +196,7 @@ class Adopted(JobTestCase):
         self.assert_same(checkout, listing(self.repository.path, [".git"]))
 
     def test_fault_05_a_broken_first_release_is_undone_and_the_old_one_really_runs(self):
-        self.adopt()
+        self.adopt_checkout()
         self.repository.release("1.1", self.broken_when_installed("1.1"))
         self.repository.git("checkout", "--quiet", "v1.0")
         before = listing(self.sandbox.links)
@@ -216,7 +209,7 @@ class Adopted(JobTestCase):
         self.assertIn("hello from demo 1.0", self.sandbox.demo().stdout)
 
     def test_fault_05_a_broken_release_is_undone_and_the_old_one_really_runs(self):
-        self.adopt()
+        self.adopt_checkout()
         self.mcpctl("upgrade")
         links = listing(self.sandbox.links)
         self.repository.release("1.1", self.broken_when_installed("1.1"))
@@ -228,7 +221,7 @@ class Adopted(JobTestCase):
             self.assert_same(links, listing(self.sandbox.links))
 
     def test_fault_05_a_copy_written_through_the_link_is_told_and_mended(self):
-        self.adopt()
+        self.adopt_checkout()
         self.mcpctl("upgrade")
         checkout = listing(self.repository.path)
         shutil.copyfile("/bin/true", self.link)  # what `cp mcp.backup /usr/local/bin/mcp` does
@@ -243,31 +236,33 @@ class Adopted(JobTestCase):
 class NeverMissing(JobTestCase):
     UPGRADES = 8
 
+    def run_again_and_again(self, done, runs, wrong):
+        while not done.is_set():
+            result = self.sandbox.demo("status")
+            runs.append(result.status)
+            if result.status or not result.stdout.endswith("well\n"):
+                wrong.append(result)
+
     def test_fault_06_there_is_no_moment_without_a_runnable_command(self):
-        self.install_first_release()
-        done, wrong = threading.Event(), []
-        runs = [0, 0]
-
-        def run_again_and_again(which):
-            while not done.is_set():
-                result = self.sandbox.demo("status")
-                runs[which] += 1
-                if result.status or not result.stdout.endswith("well\n"):
-                    wrong.append(result)
-
-        threads = [threading.Thread(target=run_again_and_again, args=(i,)) for i in range(2)]
+        self.adopt_checkout()
+        done, runs, wrong = threading.Event(), [], []
+        threads = [threading.Thread(target=self.run_again_and_again, args=(done, runs, wrong))
+                   for _ in range(2)]
         for thread in threads:
             thread.start()
         try:
+            self.mcpctl("upgrade", "--full")
             for number in range(self.UPGRADES):
                 self.repository.release(f"1.{number + 1}")
                 self.mcpctl("upgrade", "--full")
+            self.mcpctl("rollback")
+            self.mcpctl("rollback", "--to", "before")
         finally:
             done.set()
             for thread in threads:
                 thread.join()
         self.assertEqual([], wrong)
-        self.assertGreater(sum(runs), 10 * self.UPGRADES)
+        self.assertGreater(len(runs), 10 * self.UPGRADES)
         self.assert_runs(f"1.{self.UPGRADES}")
 
 

@@ -4,7 +4,6 @@ a test wants them to, a job in the background, and looks at the daemon without m
 
 import contextlib
 import json
-import os
 import socket
 import subprocess
 
@@ -42,6 +41,14 @@ class JobTestCase(DaemonTestCase):
         self.repository.release("1.0")
         self.daemon.start()
         self.mcpctl("upgrade")
+
+    def adopt_checkout(self):
+        """The application as it was installed of old: as a link into its checkout."""
+        self.repository.release("1.0")
+        self.link = self.sandbox.links / "demo"
+        self.link.symlink_to(self.repository.path / "bin" / "demo")
+        self.assert_runs("1.0")
+        self.daemon.start()
 
     def assert_runs(self, *versions, arguments=("status",)):
         """The command on PATH runs, completely, as one of these versions."""
