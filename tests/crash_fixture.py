@@ -3,15 +3,14 @@ migrates its configuration files, mcpctl that starts the daemon on demand and fo
 the daemon's death, and the views by which old and new are told apart."""
 
 import collections
-import contextlib
 import json
 import os
 import re
-import select
 import signal
 import subprocess
 import time
 
+from client_fixture import end_serving
 from daemon_fixture import MCPCTL, Sandbox, differences, listing, wait_for
 
 # Moves the settings on to its own version, never back, as applications do when they start.
@@ -61,6 +60,16 @@ def files_of(minor):
     return files
 
 
+def journal_of(state):
+    """The number of steps begun and whether there is a commit; (None, False) without a journal."""
+    try:
+        with open(state / "journal", "rb") as file:
+            text = file.read(65536)
+    except FileNotFoundError:
+        return None, False
+    return text.count(b'"record":"step"'), b'"record":"commit"' in text
+
+
 class Machine:
     """One sandbox. The daemon is whichever mcpctl started."""
 
@@ -77,7 +86,7 @@ class Machine:
             self.link.chmod(0o755)
 
     def close(self):
-        self.kill_daemon()
+        end_serving(self.state)
         self.sandbox.close()
 
     def __enter__(self):
@@ -93,29 +102,6 @@ class Machine:
         done = self.sandbox.mcpctl(*arguments)
         assert done.status == 0, f"{arguments}: {done}\n{self.diagnostics()}"
         return done.stdout
-
-    # --- the daemon ---
-
-    def daemon_pid(self):
-        """The daemon that serves this sandbox, as its lock names it; None when it has gone."""
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            pid = json.loads((self.state / "lock").read_text())["pid"]
-            with open(f"/proc/{pid}/cmdline", "rb") as command:
-                if os.fsencode(self.state) in command.read():
-                    return pid
-        return None
-
-    def kill_daemon(self):
-        pid = self.daemon_pid()
-        if pid is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process = os.pidfd_open(pid)
-            try:
-                signal.pidfd_send_signal(process, signal.SIGKILL)
-                assert select.select([process], [], [], 20)[0], "SIGKILL did not end the daemon"
-            finally:
-                os.close(process)
 
     def diagnostics(self):
         log = self.state / "daemon.log"
@@ -188,13 +174,7 @@ class Machine:
     # --- killing ---
 
     def journal(self):
-        """The number of steps begun and whether there is a commit; (None, False) without one."""
-        try:
-            with open(self.state / "journal", "rb") as file:
-                text = file.read(65536)
-        except FileNotFoundError:
-            return None, False
-        return text.count(b'"record":"step"'), b'"record":"commit"' in text
+        return journal_of(self.state)
 
     def next_job(self):
         jobs = self.state / "jobs"
@@ -228,7 +208,7 @@ class Machine:
         """Kills the daemon; its client is held until the journal at that moment has been read."""
         client.send_signal(signal.SIGSTOP)
         try:
-            self.kill_daemon()
+            end_serving(self.state)
             return self.journal()
         finally:
             client.send_signal(signal.SIGCONT)
