@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import time
+import unittest
 
 from client_fixture import end_serving
 from daemon_fixture import MCPCTL, Sandbox, differences, listing, wait_for
@@ -39,6 +40,9 @@ esac
 
 # What stood there before: no release of ours.
 EARLIER = "#!/bin/sh\necho earlier\n"
+
+#: How often a border is tried again that the job had passed before it was seen.
+ATTEMPTS = 6
 
 RELEASE_NAME = re.compile(r"1\.\d+\.0-[0-9a-f]{12}")
 
@@ -180,9 +184,10 @@ class Machine:
         jobs = self.state / "jobs"
         return max((int(name) for name in os.listdir(jobs)), default=0) + 1 if jobs.exists() else 1
 
-    def crash(self, arguments, moment):
-        """Runs a job with mcpctl and kills the daemon when moment(job) is true; mcpctl then starts
-        it again and follows the job to its end."""
+    def crash(self, arguments, *moments):
+        """Runs a job with mcpctl and kills the daemon at each moment(job) that comes true, one
+        after the other; mcpctl starts it again each time and follows the job to its end. What is
+        returned is how it stood at the last kill."""
         job = self.next_job()
         self.mcpctl("status")  # a daemon is there
         output = self.sandbox.root / "followed"
@@ -191,18 +196,22 @@ class Machine:
                 [MCPCTL, *arguments, "--json", *self.sandbox.instance_arguments()], stdout=file,
                 stderr=file, stdin=subprocess.DEVNULL, env=self.sandbox.environment(), cwd="/")
         try:
-            while not (hit := moment(job)) and client.poll() is None:
-                time.sleep(0)
-            steps, committed = self._kill_behind(client)
+            hits = 0
+            for moment in moments:
+                while not (hit := moment(job)) and client.poll() is None:
+                    time.sleep(0)
+                hits += hit
+                steps, committed = self._kill_behind(client)
             status = client.wait(60)
         finally:
             client.kill()
             client.wait()
         lines = [json.loads(line) for line in output.read_text().splitlines()
                  if line.startswith("{")]
+        assert status in (0, 1), f"mcpctl ended with {status}: {lines[-1:]}\n{self.diagnostics()}"
         wait_for(lambda: not (self.state / "journal").exists(),
-                 f"the journal's end after {output.read_text()}\n{self.diagnostics()}")
-        return Crash(hit, job, steps, committed, status, lines)
+                 f"the journal's end after {lines[-1:]}\n{self.diagnostics()}")
+        return Crash(hits == len(moments), job, steps, committed, status, lines)
 
     def _kill_behind(self, client):
         """Kills the daemon; its client is held until the journal at that moment has been read."""
@@ -232,3 +241,63 @@ class Machine:
     def after(seconds):
         end = time.monotonic() + seconds
         return lambda _: time.monotonic() >= end
+
+
+class CrashTestCase(unittest.TestCase):
+    """Kills jobs and judges what is left."""
+
+    maxDiff = None
+
+    def crash_and_judge(self, machine, arguments, new, *moments):
+        """Kills one job and asserts everything that must be true afterwards. `new`: the view when
+        the job has its way. Returns the crash, and whether it was the new."""
+        old, state, history = machine.view(), machine.state_listing(), machine.history()
+        crash = machine.crash(arguments, *moments)
+        told = f"{crash.steps} steps, committed: {crash.committed}\n{machine.diagnostics()}"
+        done = crash.status == 0
+        if crash.steps is not None:
+            self.assertEqual(crash.committed, done, told)
+        self.assertEqual(new if done else old, machine.view(), told)
+        self.assertEqual([], machine.left_over(), told)
+        self.assertEqual(len(history) + done, len(machine.history()), told)
+        if not done:
+            self.assertEqual([], machine.left_by(crash.job, state), told)
+        self.judge_log(machine, crash, done)
+        return crash, done
+
+    def judge_log(self, machine, crash, done):
+        events = machine.events(crash.job)
+        self.assertEqual(list(range(1, len(events) + 1)), [event["number"] for event in events])
+        self.assertEqual([events[-1]["number"]],
+                         [event["number"] for event in events if event.get("last")])
+        followed = [line["event"] for line in crash.lines if line.get("event")]
+        self.assertEqual(events, followed, "each event was shown once, in order")
+        record = machine.job(crash.job)
+        self.assertEqual(("finished", "done" if done else "failed"),
+                         (record["state"], record["outcome"]))
+        results = [line["result"] for line in crash.lines if line.get("result")]
+        self.assertEqual([record["outcome"]], [result["outcome"] for result in results])
+        self.assertTrue(record["message"])
+        if crash.hit and crash.steps is not None:
+            self.assertIn("recovery.started", [event["id"] for event in events])
+
+    def upgrade_works(self, machine, minor):
+        machine.mcpctl("upgrade")
+        self.assertEqual(machine.view_of(minor), machine.view())
+
+    def at_each_border(self, steps, attempt):
+        """attempt(border, moment of a machine) kills once and returns the crash; each border is
+        tried until the daemon died just there."""
+        borders = [("resolve", lambda machine: machine.at_event(b'"phase":"resolve"'), None),
+                   ("preflight", lambda machine: machine.at_event(b'"phase":"preflight"'), None)]
+        borders += [(name, lambda machine, i=i: machine.at_step(i), (i + 1, False))
+                    for i, name in enumerate(steps)]
+        borders += [("commit", lambda machine: machine.at_commit(), (len(steps), True))]
+        for name, moment, wanted in borders:
+            with self.subTest(border=name):
+                for _ in range(ATTEMPTS):
+                    crash = attempt(moment)
+                    if crash.hit and wanted in (None, (crash.steps, crash.committed)):
+                        break
+                else:
+                    self.fail(f"no kill hit the border {name}")
