@@ -31,7 +31,10 @@ migrate() {
   else rm -f "$HOME/.demo/extra.json"; fi
 }
 case "${1-}" in
-  --help) migrate; echo "usage: demo" ;;
+  --help)
+    migrate
+    while [ -e "$HOME/.hold" ]; do sleep 0.02; done  # a scratch home has no such file
+    echo "usage: demo" ;;
   status) echo "demo $version: well" ;;
   check) echo "demo $version: checked" ;;
   *) echo "demo $version" ;;
