@@ -1,5 +1,5 @@
-"""Many upgrades in one run: all succeed, and nothing grows. --count N (or SOAK_COUNT) sets how many;
-a thousand take some minutes."""
+"""Many upgrades in one run: all succeed, and nothing grows. --count N, or SOAK_COUNT, sets how many:
+50 if nothing is said; a thousand take some minutes."""
 
 import json
 import os

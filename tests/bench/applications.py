@@ -9,12 +9,12 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from daemon_fixture import Sandbox  # noqa: E402  (found through the line above)
+from daemon_fixture import Sandbox, wait_for  # noqa: E402  (found through the line above)
 from caller import Connection  # noqa: E402
 
 #: Files and sizes of the trees, as MCP Local Manager has them and as a large application may.
 SMALL_FILES, SMALL_BYTES, SMALL_CHANGED = 60, 7_000, 10
-LARGE_FILES, LARGE_BYTES, LARGE_CHANGED = 5_300, 14_500, 300
+LARGE_FILES, LARGE_BYTES, LARGE_CHANGED = 5_300, 14_530, 300
 
 #: The files that MCP Local Manager's clients keep their settings in.
 SETTINGS = [".mcp-central/config/mcp-servers.json", ".claude/settings.json", ".claude.json",
@@ -67,7 +67,7 @@ class Bench:
         return self.random.randbytes(self.size // 2).hex() + "\n"
 
     def _path(self, index):
-        return f"lib/part{index % 50}/file{index}.py"
+        return f"lib/part{index % max(8, self.files // 50)}/file{index}.py"
 
     def _first_tree(self):
         for index in range(self.files - 2):
@@ -91,11 +91,17 @@ class Bench:
         self.repository.git("commit", "--quiet", "--message", f"release {self.number}")
         self.repository.git("tag", f"v1.0.{self.number}")
 
+    def settle(self):
+        """A job's result is shown a moment before its last files are put away."""
+        wait_for(lambda: not (self.sandbox.state / "journal").exists(), "the journal goes")
+
     def upgrade(self, mode="quick", **parameters):
         """Events, result and milliseconds of an upgrade to the newest release."""
+        self.settle()
         return self.connection.job("Upgrade", app="demo", mode=mode, **parameters)
 
     def rollback(self):
+        self.settle()
         return self.connection.job("Rollback", app="demo")
 
     def tree(self):

@@ -70,7 +70,8 @@ def measure(chosen):
         if wanted and name not in wanted:
             continue
         runs = chosen.runs or (quick_runs if chosen.quick else runs)
-        more = {"syncs": [chosen.check_syncs], "real": [chosen.real]}.get(name, [])
+        more = {"syncs": [chosen.check_syncs], "real": [chosen.real],
+                "stage": [chosen.quick], "watchers": [chosen.quick]}.get(name, [])
         begin = time.monotonic()
         try:
             rows = function(runs, *more)

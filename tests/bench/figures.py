@@ -1,4 +1,4 @@
-"""Figures and how they are taken: medians of interleaved runs, beside the naive way and the goal."""
+"""Figures and how they are taken: medians of interleaved runs, each beside the naive way."""
 
 import dataclasses
 import os
@@ -132,8 +132,9 @@ class Poll:
     """Asks in a loop, until it ends, whether a command can be run; adds up for how long not. What
     lies between the last success before and the first after a failure counts as down."""
 
-    def __init__(self, works):
+    def __init__(self, works, pause_seconds=0.0):
         self.works = works
+        self.pause_seconds = pause_seconds
         self.down_ms = 0.0
         self.looks = 0
         self.ended = threading.Event()
@@ -159,6 +160,8 @@ class Poll:
             else:
                 down = True
             self.looks += 1
+            if self.pause_seconds:
+                time.sleep(self.pause_seconds)
 
 
 def size_on_disk(path, without=()):
