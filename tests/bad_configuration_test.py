@@ -1,5 +1,5 @@
-"""What a configuration file with a mistake gets: FILE:LINE: KEY: reason, from `mcpctl config validate`
-and from the daemon's start alike, exit code 2, and nothing is made."""
+"""What a configuration file with a mistake gets: FILE:LINE: KEY: reason, from `mcpctl config
+validate` and from the daemon's start alike, exit code 2, and nothing is made."""
 
 import json
 import re

@@ -162,7 +162,7 @@ class BadPlaces(UnchangedCase):
 
 @contextlib.contextmanager
 def unwritable(directory):
-    """Makes a directory unwritable for whoever runs this; yields why that is impossible, if it is."""
+    """Makes a directory unwritable for whoever runs this; yields why that cannot be done, or None."""
     if os.geteuid() != 0:
         directory.chmod(0o555)
         yield None

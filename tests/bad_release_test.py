@@ -1,5 +1,5 @@
-"""What a release gets whose tree tries to reach outside of itself or holds what is no release's: it is
-refused by the name of the entry with what to do about it, before anything is staged."""
+"""What a release gets whose tree tries to reach outside of itself or holds what is no release's: it
+is refused by the name of the entry with what to do about it, before anything is staged."""
 
 import os
 import pathlib
@@ -13,8 +13,8 @@ from unchanged_case import UnchangedCase
 
 class BadReleases(UnchangedCase):
     def commit(self, entries, version="1.1.0"):
-        """Commits the tree of HEAD and these raw entries, (mode, name, content) with names that git's
-        own commands would refuse; a list as content is a tree of such entries."""
+        """Commits the tree of HEAD and these raw entries, (mode, name, content) with names that
+        git's own commands would refuse; a list as content is a tree of such entries."""
         tree = self.entries_of("HEAD")
         for mode, name, content in entries:
             tree[name] = (mode, self.object_of(content))
@@ -92,8 +92,8 @@ class BadReleases(UnchangedCase):
         self.refused("upgrade", says="twice")
 
     def test_names_that_climb_or_hide_are_refused(self):
-        for name in (b"..", b".", b"../escape", b"a/../../b", b"/abs", b"a//b", b"a\nb", b"a\033[2Jb",
-                     b"a\x7f"):
+        for name in (b"..", b".", b"../escape", b"a/../../b", b"/abs", b"a//b", b"a\nb",
+                     b"a\033[2Jb", b"a\x7f"):
             with self.subTest(name=name):
                 self.commit([("100755", name, b"#!/bin/sh\n")])
                 said = self.refused("upgrade", says=["remove it", "exclude"])

@@ -237,7 +237,8 @@ class BadRequests(UnchangedCase):
         received = b""
         while piece := connection.recv(65536):
             received += piece
-        self.assertEqual([1], [job["job"] for job in json.loads(received[:-1])["parameters"]["jobs"]])
+        jobs = json.loads(received[:-1])["parameters"]["jobs"]
+        self.assertEqual([1], [job["job"] for job in jobs])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Every command of mcpctl as a person and as a program meets it: text and JSON lines, help, misspelt
-options, the dry run, and several applications."""
+"""Every command of mcpctl as a person and as a program meets it: text and JSON lines, help,
+misspelt options, the dry run, and several applications."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Which version of a git source is taken: the highest one without being told, else what --to names."""
+"""Which version of a git source is taken: the highest one, or what --to names."""
 
 import json
 import re
@@ -52,7 +52,8 @@ class SourceVersions(UnchangedCase):
         self.repository.git("branch", "side", "v1.3.9")
         commit = self.repository.git("rev-parse", "v1.3.10")
         cases = [("v1.3.9", "1.3.9"), ("1.3.10", "1.3.10"), ("v1.3.12-rc.1", "1.3.12-rc.1"),
-                 ("side", "1.3.9"), (commit, "1.3.10"), (commit[:10], "1.3.10"), ("v1.0.0", "1.0.0")]
+                 ("side", "1.3.9"), (commit, "1.3.10"), (commit[:10], "1.3.10"),
+                 ("v1.0.0", "1.0.0")]
         for source in (str(self.repository.path), str(self.bare())):
             for wanted, version in cases:
                 with self.subTest(source=source, wanted=wanted):

@@ -4,7 +4,7 @@ link targets before and after, and compared.
 What may change, and nothing else:
 - the socket, the lock (it names the process) and what the daemon prints;
 - new directories state/jobs/N, the record and log of the job that was asked for;
-- in state/state.json the number of the next job, and what was learnt of the source's newest version.
+- in state/state.json the number of the next job, and what was learnt of the newest version.
 """
 
 import contextlib

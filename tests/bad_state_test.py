@@ -1,0 +1,109 @@
+"""What a state directory gets that cannot be read: status answers and says what to do, changes are
+refused, the command on PATH goes on working, and no byte is lost or started afresh over."""
+
+import json
+import unittest
+
+from unchanged_case import UnchangedCase
+
+
+class BadState(UnchangedCase):
+    def setUp(self):
+        super().setUp()
+        self.daemon.stop()
+        self.file = self.sandbox.state / "state.json"
+        self.good = self.file.read_bytes()
+
+    def start_with(self, content):
+        self.file.write_bytes(content)
+        self.daemon.start()
+
+    def aside(self):
+        return sorted(self.sandbox.state.glob("state.json.corrupt-*"))
+
+    def problems(self):
+        status = self.sandbox.mcpctl_json("status")[1][0]
+        return status["problems"]
+
+    def assert_changes_are_refused(self):
+        self.repository.release("1.1.0", tag=False)
+        for arguments in (["upgrade"], ["upgrade", "--force"], ["rollback", "--to", "before"],
+                          ["hold"]):
+            with self.subTest(arguments=arguments):
+                done = self.sandbox.mcpctl(*arguments)
+                self.assertEqual(1, done.status, done.stdout)
+                self.assertIn("state.json", done.stderr)
+        self.assertEqual("hello from demo 1.0.0\n", self.sandbox.demo().stdout)
+
+    def test_damaged_state_is_set_aside_named_and_settled_by_a_good_copy(self):
+        damage = {"cut off": self.good[:-20], "empty": b"", "zeros": b"\0" * len(self.good),
+                  "other": b"[]", "types": self.good.replace(b'"next_job": 2', b'"next_job": "x"')}
+        for name, content in damage.items():
+            with self.subTest(name):
+                try:
+                    self.damage_and_settle(content)
+                finally:
+                    if self.daemon.process:
+                        self.daemon.stop()
+                    for aside in self.aside():
+                        aside.unlink()
+
+    def damage_and_settle(self, content):
+        self.start_with(content)
+        [aside] = self.aside()
+        self.assertEqual(content, aside.read_bytes())
+        self.assertIn(str(self.file), self.problems()[0]["what"])
+        self.assertIn(aside.name, self.problems()[0]["remedy"])
+        self.assert_changes_are_refused()
+        self.daemon.restart()  # it is remembered
+        self.assertEqual([aside], self.aside())
+        self.assert_changes_are_refused()
+        self.daemon.stop()
+        aside.unlink()
+        self.start_with(self.good)
+        self.assertEqual([], self.problems())
+        self.mcpctl("upgrade", "--dry-run")
+
+    def test_what_is_wrong_and_what_to_do_are_told_apart(self):
+        self.start_with(b"{broken")
+        [problem] = self.problems()
+        self.assertRegex(problem["remedy"], r"^put a good copy in its place, or remove state\.json")
+        self.assertIn("cannot be read", problem["what"])
+        self.assertNotIn("json.exception", problem["what"] + problem["remedy"])
+
+    def test_status_with_a_problem_that_stops_all_changes_exits_6(self):
+        self.start_with(b"{broken")
+        self.assertIn("PROBLEM", self.mcpctl("status", status=6))
+
+    def test_state_of_a_newer_format_is_left_where_it_is(self):
+        newer = json.dumps(json.loads(self.good) | {"format": 99}).encode()
+        self.start_with(newer)
+        self.assert_changes_are_refused()
+        self.assertIn("newer", self.problems()[0]["what"] + self.problems()[0]["remedy"])
+        self.assertEqual(newer, self.file.read_bytes())
+        self.assertEqual([], self.aside())
+
+    def test_a_file_in_place_of_the_state_directory_is_named_and_left_alone(self):
+        away = self.sandbox.root / "away"
+        self.sandbox.state.rename(away)
+        self.sandbox.state.write_text("precious")
+        done = self.daemon.run()
+        self.assertEqual(1, done.status)
+        self.assertIn(f"{self.sandbox.state} is not a directory", done.stderr)
+        done = self.sandbox.mcpctl("status")
+        self.assertEqual(5, done.status)
+        self.assertIn(f"{self.sandbox.state} is not a directory", done.stderr)
+        self.assertEqual("precious", self.sandbox.state.read_text())
+
+    def test_a_socket_path_that_is_too_long_is_named(self):
+        long = self.sandbox.root / ("x" * 120)
+        self.sandbox.socket = long
+        done = self.daemon.run()
+        self.assertEqual(1, done.status)
+        self.assertIn(str(long), done.stderr)
+        self.assertIn("too long", done.stderr)
+        self.assertNotIn("serving", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
