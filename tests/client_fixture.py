@@ -1,5 +1,5 @@
-"""What tests of jobs and clients stand on: a release whose check waits until it is let go, one whose
-check never ends, a bare Varlink connection, and daemons that mcpctl started."""
+"""What tests of jobs and clients stand on: a release whose check waits until it is let go, one
+whose check never ends, a bare Varlink connection, and daemons that mcpctl started."""
 
 import contextlib
 import json

@@ -123,7 +123,8 @@ class Machine:
             entry = (self.link.read_text(), oct(self.link.stat().st_mode))
         else:
             entry = None
-        files = {path.name: path.read_text() for path in self.sandbox.settings_file.parent.iterdir()}
+        directory = self.sandbox.settings_file.parent
+        files = {path.name: path.read_text() for path in directory.iterdir()}
         output = None
         if entry is not None:
             done = self.sandbox.demo()

@@ -79,7 +79,8 @@ class Queue(JobTestCase):
         self.daemon.restart()
         self.gated_release("1.2.0")
         with self.peer() as peer:
-            replies = [reply["parameters"] for reply in peer.stream("Upgrade", request_id="the-one")]
+            replies = [reply["parameters"]
+                       for reply in peer.stream("Upgrade", request_id="the-one")]
         self.assertEqual({first["job"]}, {reply["job"] for reply in replies})
         self.assertEqual("joined", replies[0]["disposition"])
         self.assertEqual("done", replies[-1]["result"]["outcome"])

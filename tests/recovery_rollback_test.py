@@ -1,5 +1,5 @@
-"""SIGKILL of the daemon at each border of what adopts, leaves and goes back: a first installation, a
-rollback, and a rollback to what stood there before. Afterwards there is the old or the new."""
+"""SIGKILL of the daemon at each border of what adopts, leaves and goes back: a first installation,
+a rollback, and a rollback to what stood there before. Afterwards there is the old or the new."""
 
 import unittest
 
