@@ -1,4 +1,4 @@
-"""Jobs as the people who ask for them see them: the queue, waiting, joining, cancelling, and clients
+"""Jobs as those who ask for them see them: the queue, waiting, joining, cancelling, and clients
 that go away."""
 
 import signal
