@@ -102,7 +102,9 @@ void settle(StepContext& context, const ManagedUser& user, const Verdict& verdic
     return;
   }
   context.verdict = verdict;
-  throw Error(Code::kCheck, text, {{"check", verdict.check}, {"regression", verdict.regression}});
+  throw Error(
+      Code::kCheck, text,
+      {{"check", verdict.check}, {"reason", verdict.reason}, {"regression", verdict.regression}});
 }
 
 std::vector<CheckSpec> post_checks(const Application& app, bool full) {

@@ -108,6 +108,7 @@ void JobFinisher::committed(StepContext& context, Transaction& transaction, cons
       context.log.info("summary.line", {{"text", line}});
     }
     for (const std::string& line : commit.changelog) {
+      if (line.empty()) continue;
       context.log.info("changelog.line", {{"text", line}});
     }
   }
@@ -145,6 +146,7 @@ bool JobFinisher::undone(StepContext& context, Transaction& transaction, const j
                           {{"release", denied.at("release")}, {"check", denied.at("check")}});
     }
   }
+  result.message += "; everything is as it was";
   record_result(context.plan.job, result, context.log);
   transaction.finish();
   return true;

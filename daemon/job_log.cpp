@@ -45,6 +45,7 @@ void JobLog::emit_about(std::uint32_t uid, Tier tier, std::string id, nlohmann::
 }
 
 void JobLog::finish(Tier tier, std::string id, nlohmann::json fields) {
+  finished_ = true;
   events_->emit(job_, tier, phase(), std::move(id), std::move(fields), {}, true);
 }
 

@@ -35,6 +35,9 @@ class JobLog {
   /// The job's final event.
   void finish(Tier tier, std::string id, nlohmann::json fields);
 
+  /// Whether the final event was emitted. Any thread.
+  bool finished() const { return finished_.load(); }
+
   /// Says how far staging is: at most five times a second, and at the end.
   void progress(std::size_t done, std::size_t total, std::uint64_t bytes);
   /// Of the present phase, 0 to 100; -1: unknown.
@@ -50,6 +53,7 @@ class JobLog {
   std::vector<Notice> collected_;
   std::atomic<Phase> phase_{Phase::kQueue};
   std::atomic<int> percent_{-1};
+  std::atomic<bool> finished_{false};
   std::chrono::steady_clock::time_point last_progress_{};
 };
 

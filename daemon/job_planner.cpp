@@ -59,6 +59,25 @@ PreparedJob JobPlanner::prepare(const JobRecord& record) {
                                                    : prepare_upgrade(record);
 }
 
+void JobPlanner::check(const JobRequest& request) const {
+  const Application& app = environment_.configuration->application(request.app);
+  const EntryPoints entry_points = entry_points_of(environment_, app);
+  if (request.kind == JobKind::kUpgrade) location(request, app, entry_points);
+  if (request.kind != JobKind::kRollback) return;
+  const ReleaseStore store(environment_.tools.fs, environment_.tools.layout, app.name);
+  const std::string standing = entry_points.any_active() ? store.current().value_or("") : kBefore;
+  if (rollback_target(request, store, standing) == kBefore) require_adopted(app, entry_points);
+}
+
+void JobPlanner::require_adopted(const Application& app, const EntryPoints& entry_points) const {
+  const std::string adoption = environment_.tools.layout.adoption(app.name);
+  const bool adopted = environment_.tools.fs.info(adoption + "/entry-points.json").has_value();
+  if (adopted && entry_points.any_active()) return;
+  throw Error(Code::kNothingToRollBack,
+              adopted ? "what stood there before adoption stands there already"
+                      : "nothing was adopted, so nothing stood there before");
+}
+
 PlanFacts JobPlanner::facts(const JobRecord& record, const Application& app,
                             const EntryPoints& entry_points, const ReleaseStore& store,
                             const std::string& source) const {
@@ -143,7 +162,6 @@ std::optional<JobResult> JobPlanner::weigh(const JobRequest& request, const Rele
                          format_time(state.paused->since) + ": 'mcpctl unhold' resumes them");
   }
   if (current && current->digest == fresh.digest && in_place && !request.force) {
-    log_.success("resolve.up_to_date", {{"release", current->id}});
     return nothing_to_do("already up to date: " + current->id);
   }
   const bool by_name = request.force || request.to;
@@ -245,19 +263,7 @@ std::vector<ManagedUser> JobPlanner::managed_users(const JobRecord& record,
 std::string JobPlanner::rollback_target(const JobRequest& request, const ReleaseStore& store,
                                         const std::string& standing) const {
   if (request.to == kBefore) return kBefore;
-  if (request.to) {
-    std::vector<std::string> matches;
-    for (const std::string& id : store.list()) {
-      const bool same_version = store.read(id).version == *request.to;
-      if (id == *request.to) return id;
-      if (same_version || id.starts_with(*request.to + "-")) matches.push_back(id);
-    }
-    if (matches.size() == 1) return matches.front();
-    throw Error(Code::kNotFound,
-                (matches.empty() ? "there is no release " : "more than one release matches ") +
-                    to_utf8(*request.to) + " here: 'mcpctl releases' lists them",
-                {{"what", to_utf8(*request.to)}});
-  }
+  if (request.to) return store.find(*request.to);
   const auto& history =
       state_.application(environment_.configuration->application(request.app).name).history;
   for (auto entry = history.rbegin(); entry != history.rend(); ++entry) {
@@ -283,9 +289,7 @@ PreparedJob JobPlanner::prepare_rollback(const JobRecord& record) {
     return job;
   }
   if (facts.to == kBefore) {
-    if (facts.first_adoption || !entry_points.any_active()) {
-      throw Error(Code::kNothingToRollBack, "nothing was adopted, so nothing stood there before");
-    }
+    require_adopted(*job.app, entry_points);
   } else {
     const auto damages = store.verify(facts.to);
     if (!damages.empty()) {

@@ -43,6 +43,9 @@ class JobPlanner {
       : environment_(environment), state_(state), log_(log), cancellation_(cancellation) {}
 
   PreparedJob prepare(const JobRecord& record);
+  /// Throws at once what prepare() would find out without opening a source: an unknown application,
+  /// no source, nothing to roll back to. Cheap; any thread.
+  void check(const JobRequest& request) const;
 
  private:
   PreparedJob prepare_upgrade(const JobRecord& record);
@@ -57,6 +60,7 @@ class JobPlanner {
                                  std::string& clear_denied);
   std::string rollback_target(const JobRequest& request, const ReleaseStore& store,
                               const std::string& standing) const;
+  void require_adopted(const Application& app, const EntryPoints& entry_points) const;
   PlanFacts facts(const JobRecord& record, const Application& app, const EntryPoints& entry_points,
                   const ReleaseStore& store, const std::string& source) const;
 

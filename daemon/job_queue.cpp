@@ -16,7 +16,9 @@ constexpr std::chrono::minutes kRecoveryInterval{1};
 bool asks_for(const QueuedJob& job, const JobRequest& request) {
   if (!job.log) return false;
   const bool same_id = request.request_id && job.record.request.request_id == request.request_id;
-  return same_id || (!job.cancellation.requested() && same_work(job.record.request, request));
+  // A job that has ended, but for its tidying, says nothing about the source as it is now.
+  const bool open = !job.cancellation.requested() && !job.log->finished();
+  return same_id || (open && same_work(job.record.request, request));
 }
 
 }  // namespace

@@ -49,9 +49,10 @@ json undo_record(const Error& error, const PreparedJob& job) {
   const bool regression =
       error.code() == Code::kCheck && error.context().value("regression", false);
   if (regression && job.plan.kind == JobKind::kUpgrade && job.release) {
-    undo["denied"] = to_json(DeniedRelease{job.release->digest.hex(), job.release->id,
-                                           job.release->version, error.context().value("check", ""),
-                                           error.what(), job.plan.job, now()});
+    undo["denied"] =
+        to_json(DeniedRelease{job.release->digest.hex(), job.release->id, job.release->version,
+                              error.context().value("check", ""),
+                              error.context().value("reason", ""), job.plan.job, now()});
   }
   return undo;
 }
@@ -113,15 +114,31 @@ bool JobRunner::execute(const JobRecord& record, PreparedJob& job, JobLog& log,
     log.flush();
     on_commit();
     cancellation.check();
-    transaction.commit(to_json(commit));
   } catch (const Error& error) {
-    return finisher().undone(context, transaction, undo_record(error, job));
+    return undo(context, transaction, error, job);
   } catch (const std::exception& error) {
     const Error internal(Code::kInternal, std::string("a mistake in the daemon: ") + error.what());
-    return finisher().undone(context, transaction, undo_record(internal, job));
+    return undo(context, transaction, internal, job);
   }
-  finisher().committed(context, transaction, commit);
-  return true;
+  try {
+    transaction.commit(to_json(commit));
+    finisher().committed(context, transaction, commit);
+    return true;
+  } catch (const std::exception& error) {
+    // Whether the commit record is durable, only the journal can tell: recovery reads it.
+    log.error("recovery.needed", {{"reason", error.what()}});
+    return false;
+  }
+}
+
+bool JobRunner::undo(StepContext& context, Transaction& transaction, const Error& error,
+                     const PreparedJob& job) {
+  try {
+    return finisher().undone(context, transaction, undo_record(error, job));
+  } catch (const std::exception& failure) {
+    context.log.error("recovery.needed", {{"reason", failure.what()}});
+    return false;
+  }
 }
 
 void JobRunner::remember_newest(const PreparedJob& job) {

@@ -29,6 +29,8 @@ class JobRunner {
   void run_check(const JobRecord& record, JobLog& log, const Cancellation& cancellation);
   bool execute(const JobRecord& record, PreparedJob& job, JobLog& log,
                const Cancellation& cancellation, const std::function<void()>& on_commit);
+  bool undo(StepContext& context, Transaction& transaction, const class Error& error,
+            const PreparedJob& job);
   JobFinisher finisher() const;
   void remember_newest(const PreparedJob& job);
 

@@ -132,6 +132,7 @@ void Queries::add_current(const Application& app, const ReleaseStore& store, boo
     const auto known = parse_version(state.newest->version), here = parse_version(info.version);
     if (!known || !here || *here < *known) document["newer"] = state.newest->version;
   }
+  if (document.contains("newer")) add_denied(app, *state.newest, document);
   if (!verify) return;
   json damaged = json::array();
   for (const Damage& damage : store.verify(*current)) {
@@ -142,6 +143,18 @@ void Queries::add_current(const Application& app, const ReleaseStore& store, boo
          {"file", damage.path}});
   }
   document["verified"] = {{"release", *current}, {"files", info.files}, {"damaged", damaged}};
+}
+
+void Queries::add_denied(const Application& app, const Newest& newest, json& document) const {
+  const auto denied = DeniedReleases(environment_.tools.fs, environment_.tools.layout, app.name)
+                          .find(newest.digest);
+  if (!denied) return;
+  document["problems"].push_back(
+      {{"what", "version " + newest.version + " failed check '" + denied->check + "' in job " +
+                    std::to_string(denied->job) + " (" + denied->reason +
+                    ") and is not tried again unattended"},
+       {"remedy", "wait for a newer release; 'mcpctl logs " + std::to_string(denied->job) +
+                      "' tells more, 'mcpctl upgrade --force' tries it again"}});
 }
 
 void Queries::add_way_back(const ApplicationState& state, const ReleaseStore& store,

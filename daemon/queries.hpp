@@ -30,6 +30,7 @@ class Queries {
   nlohmann::json application(const Application& app, bool verify) const;
   void add_current(const Application& app, const ReleaseStore& store, bool verify,
                    nlohmann::json& document) const;
+  void add_denied(const Application& app, const Newest& newest, nlohmann::json& document) const;
   void add_way_back(const ApplicationState& state, const ReleaseStore& store,
                     nlohmann::json& document) const;
   nlohmann::json stored_release(const Application& app, const ReleaseStore& store,

@@ -14,7 +14,15 @@ constexpr std::chrono::seconds kHomeLimit{10};
 }  // namespace
 
 std::optional<JobId> Recovery::find(std::string& damage) {
-  const std::string file = environment_.tools.layout.journal();
+  const Layout& layout = environment_.tools.layout;
+  const std::string file = layout.journal();
+  const std::string prefix = base_name(file) + ".corrupt-";
+  for (const std::string& name : environment_.tools.fs.list(layout.state)) {
+    if (!name.starts_with(prefix)) continue;
+    damage = "a damaged journal lies aside as " + layout.state + "/" + name +
+             ", so a job may be half done: compare 'mcpctl status --verify' with what you expect, "
+             "then remove that file";
+  }
   try {
     const auto journal = Journal::open(environment_.tools.fs, file);
     if (!journal) return std::nullopt;

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "daemon/durable.hpp"
+#include "daemon/state_store.hpp"
 #include "daemon/steps.hpp"
 #include "proto/error.hpp"
 
@@ -68,7 +69,9 @@ void undo_stage(const Step& step, StepContext& context) {
 
 void apply_activate(const Step& step, StepContext& context) {
   context.releases.switch_to(step.arguments.at("to"));
-  const std::string from = context.plan.from.empty() ? "nothing" : context.plan.from;
+  const std::string from = context.plan.from.empty()      ? "nothing"
+                           : context.plan.from == kBefore ? "what stood there before adoption"
+                                                          : context.plan.from;
   context.log.info("activate.switched", {{"from", from}, {"to", context.plan.to}});
 }
 

@@ -105,6 +105,19 @@ bool ReleaseStore::exists(const std::string& id) const {
          fs_.info(path(id)).has_value();
 }
 
+std::string ReleaseStore::find(const std::string& name) const {
+  if (exists(name)) return name;
+  std::vector<std::string> matches;
+  for (const std::string& id : list()) {
+    if (id.starts_with(name + "-") || read(id).version == name) matches.push_back(id);
+  }
+  if (matches.size() == 1) return matches.front();
+  throw Error(Code::kNotFound,
+              (matches.empty() ? "there is no release " : "more than one release matches ") +
+                  to_utf8(name) + " here: 'mcpctl releases' lists them",
+              {{"what", to_utf8(name)}});
+}
+
 ReleaseInfo ReleaseStore::read(const std::string& id) const {
   if (!exists(id)) throw Error(Code::kNotFound, "there is no release " + id, {{"what", id}});
   const std::string file = path(id) + "/release.json";

@@ -120,6 +120,9 @@ Ticket UpgradeService::submit(const JobRequest& request, const Peer& peer) {
   }
   if (auto earlier = earlier_job(request)) return *earlier;
   refuse_if_damaged();
+  const auto state = state_.get();
+  JobLog unheard;
+  JobPlanner(environment, *state, unheard, nullptr).check(request);
   const auto place = queue_.add([&] { return make_job(request, peer); }, request.no_wait);
   return {place.job, place.position == 0 ? "started" : "queued", place.position, wait};
 }
@@ -131,8 +134,19 @@ std::optional<JobResult> UpgradeService::result(JobId job) {
 
 json UpgradeService::cancel(JobId job, const Peer& peer) {
   authorize_change(access(), peer, "cancel");
-  const std::string state = queue_.cancel(job);
   const std::string number = std::to_string(job);
+  std::string state;
+  try {
+    state = queue_.cancel(job);
+  } catch (const Error&) {
+    const auto ended = job == 0 ? std::nullopt : result(job);
+    if (!ended) throw;
+    if (ended->outcome != Outcome::kDone) {
+      throw Error(Code::kNotFound, "job " + number + " has already ended: " + ended->message,
+                  {{"what", "job " + number}});
+    }
+    state = "committed";
+  }
   if (state == "committed") {
     return {{"job", job},
             {"state", state},
@@ -186,22 +200,23 @@ json UpgradeService::releases(const std::string& app, const Peer&) {
   return queries().releases(app);
 }
 
-json UpgradeService::mark(const std::string& app_name, const std::string& action,
-                          const std::string& release, const Peer& peer) {
-  authorize_change(access(), peer, action);
-  const JobEnvironment environment = this->environment();
-  const std::string app = environment.configuration->application(app_name).name;
-  refuse_if_damaged();
-  const ReleaseStore store(tools_.fs, tools_.layout, app);
+std::string UpgradeService::marked_release(const std::string& app, const std::string& action,
+                                           const std::string& name) {
   DeniedReleases denied(tools_.fs, tools_.layout, app);
-  const bool was_denied = action == "unhold" && !release.empty() && denied.clear(release);
-  const bool known =
-      store.exists(release) || state_.get()->application(app).holds.contains(release);
-  if (!release.empty() && !known && !was_denied) {
-    throw Error(Code::kNotFound,
-                "there is no release " + to_utf8(release) + " here: 'mcpctl releases' lists them",
-                {{"what", to_utf8(release)}});
-  }
+  const bool was_denied = action == "unhold" && !name.empty() && denied.clear(name);
+  const auto& holds = state_.get()->application(app).holds;
+  if (name.empty() || was_denied || holds.contains(name)) return name;
+  const std::string release = ReleaseStore(tools_.fs, tools_.layout, app).find(name);
+  if (action == "unhold") denied.clear(release);
+  return release;
+}
+
+json UpgradeService::mark(const std::string& app_name, const std::string& action,
+                          const std::string& name, const Peer& peer) {
+  authorize_change(access(), peer, action);
+  const std::string app = environment().configuration->application(app_name).name;
+  refuse_if_damaged();
+  const std::string release = marked_release(app, action, name);
   state_.update([&](State& state) {
     ApplicationState& marks = state.applications[app];
     const Hold hold{"held by " + name_of(peer.uid), now()};
@@ -292,9 +307,10 @@ bool UpgradeService::recover() {
   {
     const std::lock_guard lock(mutex_);
     pending_recovery_.clear();
-    if (!damage.empty()) journal_damage_ = damage;
+    journal_damage_ = damage;
   }
-  if (!tidied_) {
+  // With a damaged journal nobody knows what is half done: everything stays as it is found.
+  if (!tidied_ && damage.empty()) {
     try {
       recovery.tidy();
     } catch (const std::exception&) {

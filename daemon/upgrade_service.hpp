@@ -56,6 +56,8 @@ class UpgradeService final : public Service {
   JobRecord make_record(const JobRequest& request, const Peer& peer) const;
   std::unique_ptr<QueuedJob> make_job(const JobRequest& request, const Peer& peer);
   std::optional<Ticket> earlier_job(const JobRequest& request) const;
+  std::string marked_release(const std::string& app, const std::string& action,
+                             const std::string& name);
   void run_job(QueuedJob& job);
   void drop_job(QueuedJob& job, const JobResult& result);
   bool recover();

@@ -8,24 +8,42 @@ namespace mcpu {
 
 std::string_view code_name(Code code) {
   switch (code) {
-    case Code::kInvalidRequest: return "InvalidRequest";
-    case Code::kNotAuthorized: return "NotAuthorized";
-    case Code::kNotFound: return "NotFound";
-    case Code::kBusy: return "Busy";
-    case Code::kNoSource: return "NoSource";
-    case Code::kNothingToRollBack: return "NothingToRollBack";
-    case Code::kRefused: return "Refused";
-    case Code::kConfig: return "ConfigurationInvalid";
-    case Code::kSource: return "SourceFailed";
-    case Code::kCheck: return "CheckFailed";
-    case Code::kIo: return "InputOutput";
-    case Code::kCorrupt: return "StateDamaged";
-    case Code::kTimeout: return "TimedOut";
-    case Code::kCancelled: return "Cancelled";
-    case Code::kWorker: return "WorkerFailed";
-    case Code::kNoDaemon: return "NoDaemon";
-    case Code::kUsage: return "Usage";
-    case Code::kInternal: return "Internal";
+    case Code::kInvalidRequest:
+      return "InvalidRequest";
+    case Code::kNotAuthorized:
+      return "NotAuthorized";
+    case Code::kNotFound:
+      return "NotFound";
+    case Code::kBusy:
+      return "Busy";
+    case Code::kNoSource:
+      return "NoSource";
+    case Code::kNothingToRollBack:
+      return "NothingToRollBack";
+    case Code::kRefused:
+      return "Refused";
+    case Code::kConfig:
+      return "ConfigurationInvalid";
+    case Code::kSource:
+      return "SourceFailed";
+    case Code::kCheck:
+      return "CheckFailed";
+    case Code::kIo:
+      return "InputOutput";
+    case Code::kCorrupt:
+      return "StateDamaged";
+    case Code::kTimeout:
+      return "TimedOut";
+    case Code::kCancelled:
+      return "Cancelled";
+    case Code::kWorker:
+      return "WorkerFailed";
+    case Code::kNoDaemon:
+      return "NoDaemon";
+    case Code::kUsage:
+      return "Usage";
+    case Code::kInternal:
+      return "Internal";
   }
   return "Internal";
 }

@@ -57,6 +57,7 @@ constexpr auto kMessages = std::to_array<Message>({
     {"prune.failed", "old releases could not be removed: {reason}"},
     {"prune.kept", "kept {release}: {reason}"},
     {"prune.removed", "removed {release} ({bytes})"},
+    {"recovery.needed", "the job could not be ended, recovery goes on with it: {reason}"},
     {"recovery.redone", "job {job} had been committed: finished what was left of it"},
     {"recovery.started", "job {job} was interrupted in step {step}: recovering"},
     {"recovery.undone", "job {job} was undone: everything is as it was before it"},
