@@ -53,8 +53,8 @@ void JobFollower::follow_once() {
     connection.stream(method_, parameters_, taken);
     return;
   }
-  nlohmann::json watched = {{"follow", true}, {"after", last_}};
-  if (job_) watched["job"] = *job_;
+  nlohmann::json watched = {{"follow", true}};
+  if (job_) watched.update({{"job", *job_}, {"after", last_}});
   if (level_) watched["level"] = tier_name(*level_);
   any_job_ = !job_;
   try {

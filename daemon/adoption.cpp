@@ -1,6 +1,7 @@
 #include "daemon/adoption.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "daemon/durable.hpp"
 #include "proto/error.hpp"
@@ -92,6 +93,22 @@ std::string foreign_instance(const Layout& layout, const Standing& standing) {
   const std::string launch = parent_path(parent_path(target));
   if (base_name(launch) != "launch" || parent_path(launch) == layout.state) return "";
   return parent_path(launch);
+}
+
+std::string first_on_path(FileSystem& fs, const std::string& name) {
+  const char* path = std::getenv("PATH");
+  std::string rest = path ? path : "";
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find(':'), rest.size());
+    const std::string candidate = rest.substr(0, end) + "/" + name;
+    rest.erase(0, end + 1);
+    if (candidate.starts_with("/") && fs.info(candidate)) return candidate;
+  }
+  return "";
+}
+
+std::string path_line(const EntryPoint& entry) {
+  return "export PATH=\"" + escape_path(parent_path(entry.link)) + ":$PATH\"";
 }
 
 EntryPoints::EntryPoints(FileSystem& fs, const Layout& layout, std::string app,

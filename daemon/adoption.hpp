@@ -72,6 +72,12 @@ class EntryPoints {
 /// empty when it does not end like that. Follows links to links.
 std::string checkout_behind(FileSystem& fs, const EntryPoint& entry, const Standing& standing);
 
+/// The first program of this name on the daemon's own PATH, which in user mode is the user's; empty
+/// if there is none.
+std::string first_on_path(FileSystem& fs, const std::string& name);
+/// The line for a shell's profile that puts an entry point's directory first.
+std::string path_line(const EntryPoint& entry);
+
 /// Names the other instance whose launcher a link leads to; empty if it leads to none.
 std::string foreign_instance(const Layout& layout, const Standing& standing);
 

@@ -60,6 +60,14 @@ bool CheckResult::fails_like(const CheckResult& other) const {
          timed_out == other.timed_out && reason == other.reason;
 }
 
+bool CheckResult::fails_worse_than(const CheckResult& other) const {
+  const auto forbidden = [](const CheckResult& result) {
+    return result.reason.find("output contains") != std::string::npos;
+  };
+  return (signal != 0 && other.signal == 0) || (timed_out && !other.timed_out) ||
+         (forbidden(*this) && !forbidden(other));
+}
+
 std::vector<CheckResult> run_checks(ProcessPort& processes, const Identity& who,
                                     const std::vector<CheckRun>& runs, std::size_t at_once,
                                     const Cancellation* cancellation) {

@@ -46,6 +46,9 @@ struct CheckResult {
   /// The same failure for the comparison with the release before: exit code, signal and time-out
   /// agree, and the same forbidden text.
   bool fails_like(const CheckResult& other) const;
+  /// Fails in a way that is not just another exit code: by a signal, a time-out or a forbidden text
+  /// that the other run did not have. Exit codes alone change between releases for the same cause.
+  bool fails_worse_than(const CheckResult& other) const;
 };
 
 inline constexpr std::size_t kCheckOutputBytes = 64 * 1024;

@@ -52,7 +52,8 @@ Verdict CheckJudge::judge_failure(const CheckSpec& spec, CheckResult result,
     return {};
   }
   const CheckResult before = run_one(spec, *old);
-  if (before.passed) {
+  const bool worse = !spec.essential && result.fails_worse_than(before);
+  if (before.passed || worse) {
     show(result, Tier::kError, "check.regression");
     // A check that ran out of time may be the machine's fault: the job fails, the release is not
     // denied.

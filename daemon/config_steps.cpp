@@ -70,8 +70,9 @@ void save_user(StepContext& context, const ManagedUser& user) {
 /// job's «after» content.
 struct WalkBack {
   std::optional<FileState> wanted;
-  JobId job = 0;         ///< whose snapshot holds the wanted content
-  bool changed = false;  ///< some job changed the file
+  JobId job = 0;                            ///< whose snapshot holds the wanted content
+  bool changed = false;                     ///< some job changed the file
+  std::optional<std::uint32_t> mode_after;  ///< at the newest of those jobs' commit
 };
 
 WalkBack walk_back(StepContext& context, const ManagedUser& user, const FileState& present,
@@ -86,6 +87,7 @@ WalkBack walk_back(StepContext& context, const ManagedUser& user, const FileStat
     const FileState* before = find_state(before_states, present.path);
     const FileState* after = after_states ? find_state(*after_states, present.path) : nullptr;
     if (!before) break;
+    if (after && after->exists && !walk.mode_after) walk.mode_after = after->mode;
     const bool by_release =
         after && !after->same_content(*before) && snapshot.touched().contains(present.path);
     walk.changed = walk.changed || by_release;
@@ -113,9 +115,13 @@ void restore_user(StepContext& context, const ManagedUser& user, const std::vect
       }
       continue;
     }
-    const std::string content = content_of(context.snapshot(user, walk.job), *walk.wanted);
-    context.note({{"uid", user.who.uid}, {"wanted", to_json(*walk.wanted)}});
-    const RestoreResult result = home.restore(*walk.wanted, content, present);
+    FileState wanted = *walk.wanted;
+    const std::string content = content_of(context.snapshot(user, walk.job), wanted);
+    // A mode that somebody set since the upgrade is theirs: a closed file is never opened again.
+    if (present.exists && present.mode != walk.mode_after) wanted.mode = present.mode;
+    context.note({{"uid", user.who.uid}, {"wanted", to_json(wanted)}});
+    const RestoreResult result = home.restore(wanted, content, present);
+    if (result.restored) context.touched[user.who.uid].insert(present.path);
     tell(context, user, result.restored ? Tier::kInfo : Tier::kWarning,
          result.restored ? "config.restored" : "config.kept", present.path, result.problem);
     context.config_lines.push_back((result.restored ? "restored: ~/" : "kept: ~/") +

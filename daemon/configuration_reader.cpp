@@ -115,7 +115,7 @@ class SettingBuilder {
     const std::string text = error.what();
     const std::size_t reason = text.find("syntax error");
     refuse_setting(file_, position_.line, open_.empty() ? "" : open_.back()->key,
-                   reason == std::string::npos ? text : text.substr(reason));
+                   escape_path(reason == std::string::npos ? text : text.substr(reason)));
   }
 
   Setting take() { return std::move(root_); }

@@ -125,7 +125,7 @@ void remove_tree(FileSystem& fs, const std::string& path) {
 
 void remove_durably(FileSystem& fs, const std::string& path) {
   remove_tree(fs, path);
-  fs.sync_directory(parent_path(path));
+  if (fs.info(parent_path(path))) fs.sync_directory(parent_path(path));
 }
 
 }  // namespace mcpu

@@ -31,7 +31,7 @@ void make_directories(FileSystem& fs, const std::string& path, std::uint32_t mod
 /// Directories that were made read-only are made writable first. Does not sync.
 void remove_tree(FileSystem& fs, const std::string& path);
 
-/// remove_tree and a sync of the parent.
+/// remove_tree and a sync of the parent, if that exists.
 void remove_durably(FileSystem& fs, const std::string& path);
 
 }  // namespace mcpu

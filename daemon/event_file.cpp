@@ -292,7 +292,7 @@ EventReader::Events EventReader::read_file(JobId job, std::uint64_t from, std::u
     const std::uint64_t end = read_lines(*fs_.open(path), 0, job, from, to, limit, events);
     if (!events.empty()) remember({job, events.back()->event.number + 1, path, end});
   }
-  if (!found) {
+  if (!found && job != 0) {
     const std::string what = "job " + std::to_string(job);
     throw Error(Code::kNotFound, "there is no log of " + what + ": see mcpctl jobs",
                 {{"what", what}});

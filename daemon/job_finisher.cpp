@@ -4,6 +4,7 @@
 
 #include "daemon/denied_releases.hpp"
 #include "daemon/durable.hpp"
+#include "daemon/leftovers.hpp"
 #include "daemon/retention.hpp"
 
 namespace mcpu {
@@ -11,6 +12,9 @@ namespace mcpu {
 namespace {
 
 using nlohmann::json;
+
+/// Far more than any way back reaches: older releases are pruned.
+constexpr std::size_t kMaxHistory = 100;
 
 struct FinalMessage {
   Tier tier;
@@ -69,6 +73,7 @@ void JobFinisher::update_state(const Plan& plan, const Commit& commit) {
     const bool known = std::ranges::any_of(
         app.history, [&](const HistoryEntry& entry) { return entry.job == plan.job; });
     if (!known) app.history.push_back(commit.history);
+    if (app.history.size() > kMaxHistory) app.history.erase(app.history.begin());
     app.holds.erase(plan.to);
     if (!commit.hold.empty()) {
       app.holds[commit.hold] = {"rolled back from in job " + std::to_string(plan.job),
@@ -136,6 +141,7 @@ bool JobFinisher::undone(StepContext& context, Transaction& transaction, const j
         .add(denied_from_json(why.at("denied")));
   }
   remove_tree(tools_.fs, tools_.layout.scratch(context.plan.job));
+  remove_leftovers(tools_.fs, tools_.layout, context.plan.entry_points);
   result.outcome = outcome_from(why.value("outcome", "")).value_or(Outcome::kFailed);
   result.details = why.value("details", json::object());
   if (!already_ended(context.plan.job)) {

@@ -32,7 +32,9 @@ ReleaseInfo release_info(const ResolvedSource& source) {
   return info;
 }
 
+/// Only real versions have an order: a commit or the digest of a plain directory has none.
 bool older(const std::string& version, const std::string& than) {
+  if (version.find('.') == version.npos || than.find('.') == than.npos) return false;
   const auto a = parse_version(version), b = parse_version(than);
   return a && b && *a < *b;
 }

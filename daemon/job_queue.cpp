@@ -23,6 +23,15 @@ bool asks_for(const QueuedJob& job, const JobRequest& request) {
 
 }  // namespace
 
+std::string busy_text(const json& busy) {
+  if (busy.at("job") == 0)
+    return "the daemon is busy with its " + busy.at("phase").get<std::string>();
+  return "job " + std::to_string(busy.at("job").get<JobId>()) + " of " +
+         busy.at("owner").get<std::string>() + " has the turn since " +
+         busy.at("since").get<std::string>() + " (phase " + busy.at("phase").get<std::string>() +
+         ")";
+}
+
 JobQueue::~JobQueue() { stop(); }
 
 void JobQueue::start() {
@@ -64,8 +73,8 @@ JobQueue::Place JobQueue::add(const std::function<std::unique_ptr<QueuedJob>()>&
     const std::lock_guard lock(mutex_);
     const bool busy = running_ || recovering_ || !waiting_.empty();
     if (busy && no_wait) {
-      throw Error(Code::kBusy, "another job has the turn: try again, or leave out --no-wait",
-                  busy_locked());
+      const json busy = busy_locked();
+      throw Error(Code::kBusy, busy_text(busy) + ": try again, or leave out --no-wait", busy);
     }
     if (stopping_) throw Error(Code::kRefused, "the daemon is stopping: try again");
     waiting_.push_back(make());
@@ -100,8 +109,8 @@ void JobQueue::run_in_turn(std::chrono::seconds wait,
   if (finished.wait_for(wait) != std::future_status::ready) {
     const std::lock_guard lock(mutex_);
     if (std::erase(waiting_, job) > 0) {
-      throw Error(Code::kBusy, "another job has the turn, and the waiting time is over",
-                  busy_locked());
+      const json busy = busy_locked();
+      throw Error(Code::kBusy, busy_text(busy) + ", and the waiting time is over", busy);
     }
   }
   finished.get();

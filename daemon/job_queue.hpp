@@ -33,6 +33,9 @@ struct QueueView {
   std::vector<JobRecord> waiting;
 };
 
+/// What a Busy error's context says, as a sentence without its end.
+std::string busy_text(const nlohmann::json& busy);
+
 /// The only owner of «which job runs»: one at a time, in order of arrival, on a thread of its own.
 /// All methods from any thread.
 class JobQueue {

@@ -33,6 +33,7 @@ constexpr int kWrongInput = 2;
 /// What the whole process needs before any thread is started.
 void set_up_process() {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error to undo from, not an end
   umask(022);
   // Processes that a worker leaves behind become our children, so that they can be ended.
   prctl(PR_SET_CHILD_SUBREAPER, 1);

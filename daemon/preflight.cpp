@@ -1,7 +1,6 @@
 #include "daemon/preflight.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <regex>
 
 #include "daemon/durable.hpp"
@@ -108,28 +107,14 @@ void check_entry_points(const JobEnvironment& environment, const PreparedJob& jo
   }
 }
 
-/// The first program of this name on PATH.
-std::string first_on_path(FileSystem& fs, const std::string& name) {
-  const char* path = std::getenv("PATH");
-  std::string rest = path ? path : "";
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find(':'), rest.size());
-    const std::string candidate = rest.substr(0, end) + "/" + name;
-    rest.erase(0, end + 1);
-    if (candidate.starts_with("/") && fs.info(candidate)) return candidate;
-  }
-  return "";
-}
-
 void warn_if_shadowed(const JobEnvironment& environment, const PreparedJob& job, JobLog& log) {
   if (!environment.user_mode) return;
   for (const EntryPoint& entry : job.app->entry_points) {
     const std::string first = first_on_path(environment.tools.fs, entry.name);
     if (first == entry.link || first.empty()) continue;
-    log.warning("path.shadowed",
-                {{"link", escape_path(entry.link)},
-                 {"by", escape_path(first)},
-                 {"fix", "export PATH=\"" + escape_path(parent_path(entry.link)) + ":$PATH\""}});
+    log.warning(
+        "path.shadowed",
+        {{"link", escape_path(entry.link)}, {"by", escape_path(first)}, {"fix", path_line(entry)}});
   }
 }
 

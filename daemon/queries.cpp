@@ -101,6 +101,14 @@ json Queries::application(const Application& app, bool verify) const {
                                           {"state", ours      ? "ok"
                                                     : adopted ? text_of(standing.kind, standing)
                                                               : "before"}});
+      const std::string first =
+          environment_.user_mode ? first_on_path(tools.fs, entry.name) : entry.link;
+      if (!ours || first.empty() || first == entry.link) continue;
+      document["entry_points"].back()["state"] = "shadowed";
+      document["problems"].push_back(
+          {{"what", escape_path(entry.link) + " is hidden by " + escape_path(first) +
+                        ", which comes first on PATH"},
+           {"remedy", path_line(entry)}});
     }
     const bool left = !state.history.empty() && state.history.back().to == kBefore;
     if (store.current() && !left) {
@@ -136,7 +144,7 @@ void Queries::add_current(const Application& app, const ReleaseStore& store, boo
   if (!verify) return;
   json damaged = json::array();
   for (const Damage& damage : store.verify(*current)) {
-    damaged.push_back(damage.path + ": " + damage.what);
+    damaged.push_back(damage.path);
     document["problems"].push_back(
         {{"what", "file " + damage.path + " of release " + *current + " " + damage.what},
          {"remedy", "run 'mcpctl upgrade --force', or 'mcpctl rollback'"},

@@ -1,6 +1,7 @@
 #include "daemon/recovery.hpp"
 
 #include "daemon/durable.hpp"
+#include "daemon/leftovers.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -94,12 +95,20 @@ bool Recovery::lock_homes(StepContext& context, std::string& pending) {
   return true;
 }
 
-void Recovery::tidy() {
+void Recovery::clean() {
+  std::vector<EntryPoint> entries;
+  for (const Application& app : environment_.configuration->applications) {
+    entries.insert(entries.end(), app.entry_points.begin(), app.entry_points.end());
+  }
+  remove_leftovers(environment_.tools.fs, environment_.tools.layout, entries);
+}
+
+void Recovery::tidy(JobId last) {
   const Tools& tools = environment_.tools;
   JobRecords records(tools.fs, tools.layout);
   for (const JobId id : records.list()) {
     const auto record = records.read(id);
-    if (!record || record->result) continue;
+    if (id > last || !record || record->result) continue;
     events_.open(id);
     JobLog log(events_, id);
     JobFinisher(tools, state_, events_, environment_.configuration->retention)

@@ -28,9 +28,11 @@ class Recovery {
   /// Finishes or undoes it. True: done, the journal is gone. False: something is still pending, and
   /// its reason is in `pending`. Never throws.
   bool run(std::string& pending);
-  /// Ends the records of jobs that were waiting or had changed nothing yet when the daemon died,
-  /// and removes half-built and half-removed releases. REQUIRES: no journal.
-  void tidy();
+  /// Ends the records of jobs up to `last` that were waiting or had changed nothing yet when the
+  /// daemon died, and removes half-built and half-removed releases. REQUIRES: no journal.
+  void tidy(JobId last);
+  /// Removes temporary files. REQUIRES: no journal.
+  void clean();
 
  private:
   bool recover(std::string& pending);

@@ -33,6 +33,7 @@ UpgradeService::UpgradeService(Tools tools, const Instance& instance,
       records_(tools.fs, tools.layout),
       configuration_(std::move(configuration)),
       access_(make_access(instance.user_mode, geteuid(), configuration_->group)),
+      last_earlier_job_(records_.highest()),
       started_(now()),
       queue_({[this](QueuedJob& job) { run_job(job); },
               [this](QueuedJob& job, const JobResult& result) { drop_job(job, result); },
@@ -310,9 +311,10 @@ bool UpgradeService::recover() {
     journal_damage_ = damage;
   }
   // With a damaged journal nobody knows what is half done: everything stays as it is found.
-  if (!tidied_ && damage.empty()) {
+  if (damage.empty()) {
     try {
-      recovery.tidy();
+      recovery.clean();
+      if (!tidied_) recovery.tidy(last_earlier_job_);
     } catch (const std::exception&) {
       // Left-overs cost space, nothing else; the next start tries again.
     }

@@ -74,6 +74,7 @@ class UpgradeService final : public Service {
   std::string journal_damage_;
   std::string pending_recovery_;
   bool tidied_ = false;  ///< job thread only
+  JobId last_earlier_job_ = 0;  ///< the last one of the daemon before this
   TimePoint started_;
   JobQueue queue_;  ///< last: its thread uses everything above
 };

@@ -115,9 +115,10 @@ class TreeWalk {
   void make_link(ListingEntry& link, const git_oid& id) const {
     link.type = EntryType::kLink;
     if (size_of(id, link.path) > kMaxTargetBytes) {
-      refuse_path(name_, link.path, "is a link with an endless target");
+      refuse_path(name_, link.path, "is a link with an endless target; exclude it");
     }
     link.target = content_of(read_object(odb_.get(), id, link.path));
+    if (link.target.empty()) refuse_path(name_, link.path, "is a link to nothing; exclude it");
   }
 
   git_repository* repository_;

@@ -30,14 +30,17 @@ void TreeCollector::add(ListingEntry entry) {
                 "has a path of more than " + std::to_string(limits_.max_path_bytes) + " bytes");
   }
   if (entry.target.size() > kMaxTargetBytes) {
-    refuse_path(source_, entry.path, "is a link with an endless target");
+    refuse_path(source_, entry.path, "is a link with an endless target; exclude it");
   }
   if (entry.size_bytes > limits_.max_file_bytes) {
-    refuse_path(source_, entry.path, "is larger than " + format_bytes(limits_.max_file_bytes));
+    refuse_path(source_, entry.path,
+                "is larger than " + format_bytes(limits_.max_file_bytes) +
+                    "; exclude it, or raise limits.file_bytes");
   }
   total_bytes_ += entry.size_bytes;
   if (total_bytes_ > limits_.max_total_bytes) {
-    refuse_tree(source_, "is larger than " + format_bytes(limits_.max_total_bytes));
+    refuse_tree(source_, "is larger than " + format_bytes(limits_.max_total_bytes) +
+                             "; exclude something, or raise limits.tree_bytes");
   }
   entries_.push_back(std::move(entry));
 }

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <vector>
+
+#include "daemon/configuration.hpp"
+#include "daemon/file_system.hpp"
+#include "daemon/layout.hpp"
+
+namespace mcpu {
+
+/// Removes temporary files that a crash left where durable writes are made: in the state directory and
+/// beside the entry points' links. Those in homes are their worker's. REQUIRES: nothing is being
+/// written. Job thread.
+void remove_leftovers(FileSystem& fs, const Layout& layout, const std::vector<EntryPoint>& entries);
+
+}  // namespace mcpu
