@@ -73,8 +73,8 @@ JobQueue::Place JobQueue::add(const std::function<std::unique_ptr<QueuedJob>()>&
     const std::lock_guard lock(mutex_);
     const bool busy = running_ || recovering_ || !waiting_.empty();
     if (busy && no_wait) {
-      const json busy = busy_locked();
-      throw Error(Code::kBusy, busy_text(busy) + ": try again, or leave out --no-wait", busy);
+      const json holder = busy_locked();
+      throw Error(Code::kBusy, busy_text(holder) + ": try again, or leave out --no-wait", holder);
     }
     if (stopping_) throw Error(Code::kRefused, "the daemon is stopping: try again");
     waiting_.push_back(make());
