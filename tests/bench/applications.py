@@ -7,10 +7,12 @@ import random
 import shutil
 import sys
 
+from caller import Connection
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from daemon_fixture import Sandbox, wait_for  # noqa: E402  (found through the line above)
-from caller import Connection  # noqa: E402
+# Found through the line above; the other modules take them from here.
+from daemon_fixture import BUILD, DAEMON, Sandbox, wait_for
 
 #: Files and sizes of the trees, as MCP Local Manager has them and as a large application may.
 SMALL_FILES, SMALL_BYTES, SMALL_CHANGED = 60, 7_000, 10

@@ -26,7 +26,7 @@ import job_figures
 import real_figures
 import service_figures
 import stage_figures
-from daemon_fixture import BUILD
+from applications import BUILD
 from figures import skipped
 
 #: Name, function, runs by default and with --quick.

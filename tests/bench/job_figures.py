@@ -7,8 +7,7 @@ import signal
 import subprocess
 
 import naive
-from applications import Bench, scratch
-from daemon_fixture import wait_for
+from applications import Bench, scratch, wait_for
 from figures import Figure, Poll, interleave, median, size_on_disk, skipped, spread, timed
 
 SYNCS = "fsync,fdatasync,syncfs,sync,msync"

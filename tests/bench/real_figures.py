@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 
+from applications import BUILD
 from figures import Figure, Poll, interleave, median, skipped, spread, timed
 
 QUICK, FULL = "quick upgrade, whole", "full upgrade, whole"
@@ -59,7 +60,6 @@ def skip_all(reason):
 
 def prepare(place, checkout):
     """Copies programs and clone, since /tmp, where they may lie, is covered later."""
-    from daemon_fixture import BUILD  # not at the top: it is read again inside
     for name in ["daemon/mcp-upgraded", "client/mcpctl", "client/mcp-launch",
                  "daemon/worker/mcp-upgraded-worker", "daemon/worker/mcp-upgraded-source"]:
         (place / "build" / name).parent.mkdir(parents=True, exist_ok=True)

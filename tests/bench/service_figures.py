@@ -7,9 +7,8 @@ import subprocess
 import threading
 import time
 
-from applications import Bench
+from applications import DAEMON, Bench
 from caller import Crowd
-from daemon_fixture import DAEMON
 from figures import Figure, WorkerWatch, interleave, median, spread, timed
 from job_figures import seconds_of
 from stage_figures import memory_rows
