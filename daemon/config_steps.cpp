@@ -159,6 +159,34 @@ std::vector<Change> changes_of(const ManagedUser& user, const StepTrace& trace,
   return changes;
 }
 
+/// A version of a file as some snapshot holds it.
+struct Saved {
+  FileState state;
+  std::string content;
+};
+
+/// The version before a change: this job's snapshot has it, or, when a step of this job put an
+/// older one back, that of an earlier job. Empty: somebody edited the file in between.
+std::optional<Saved> version_before(const Change& change, const FileState& saved,
+                                    const ManagedUser& user, StepContext& context) {
+  if (saved.same_content(change.before)) {
+    return Saved{saved, content_of(context.snapshot(user), saved)};
+  }
+  for (const Step& step : context.plan.steps) {
+    if (step.kind != StepKind::kRestoreConfigs) continue;
+    for (const JobId job : step.arguments.at("jobs").get<std::vector<JobId>>()) {
+      const Snapshot snapshot = context.snapshot(user, job);
+      if (!snapshot.complete()) continue;
+      const auto states = snapshot.before();
+      const FileState* state = find_state(states, saved.path);
+      if (state && state->same_content(change.before)) {
+        return Saved{*state, content_of(snapshot, *state)};
+      }
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 void apply_snapshot(const Step&, StepContext& context) {
@@ -177,7 +205,12 @@ void apply_snapshot(const Step&, StepContext& context) {
 }
 
 void undo_snapshot(StepContext& context) {
-  for (const ManagedUser& user : context.plan.users) context.snapshot(user).discard();
+  for (const ManagedUser& user : context.plan.users) {
+    Snapshot snapshot = context.snapshot(user);
+    // A worker that was killed in the middle of a restore left a file beside the user's.
+    if (snapshot.complete()) context.home(user, kHomeLimit).clean();
+    snapshot.discard();
+  }
   context.home_locks.clear();
 }
 
@@ -217,7 +250,8 @@ void undo_release_changes(const Step&, StepContext& context, const StepTrace& tr
       const FileState* now = find_state(present, change.after.path);
       const FileState* before = find_state(saved, change.after.path);
       if (!now || !before || now->same_content(*before)) continue;
-      if (!now->same_content(change.after) || !before->same_content(change.before)) {
+      const auto wanted = version_before(change, *before, user, context);
+      if (!now->same_content(change.after) || !wanted) {
         tell(context, user, Tier::kWarning, "config.conflict", now->path,
              "saved version: " + snapshot.directory());
         continue;
@@ -226,7 +260,7 @@ void undo_release_changes(const Step&, StepContext& context, const StepTrace& tr
         tell(context, user, Tier::kWarning, "config.interrupted", now->path,
              "saved version and the one found are in " + snapshot.directory());
       }
-      put_back(context, user, snapshot, *now, *before, content_of(snapshot, *before));
+      put_back(context, user, snapshot, *now, wanted->state, wanted->content);
     }
   }
 }

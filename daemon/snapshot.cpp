@@ -159,7 +159,8 @@ void Snapshot::keep_found(const FileState& state, const std::string& content) {
 }
 
 void Snapshot::discard() {
-  if (!fs_.info(directory_) || fs_.info(directory_ + "/found")) return;
+  if (!fs_.info(directory_)) return;
+  if (fs_.info(directory_ + "/found")) return remove_tree(fs_, directory_ + "/.after.json.tmp");
   remove_tree(fs_, directory_);
   const std::string job = parent_path(directory_);
   if (fs_.list(job).empty()) fs_.remove_directory(job);
