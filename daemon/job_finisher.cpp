@@ -88,7 +88,7 @@ void JobFinisher::update_state(const Plan& plan, const Commit& commit) {
   });
 }
 
-bool JobFinisher::already_ended(JobId job) {
+bool JobFinisher::has_ended(JobId job) {
   constexpr std::size_t kBatch = 1000;
   std::uint64_t next = 1;
   while (true) {
@@ -108,7 +108,7 @@ void JobFinisher::committed(StepContext& context, Transaction& transaction, cons
   remove_tree(tools_.fs, tools_.layout.scratch(context.plan.job));
   context.log.enter(Phase::kPrune);
   prune(tools_.fs, tools_.layout, context.plan.app, *state_.get(), retention_, context.log);
-  if (!already_ended(context.plan.job)) {
+  if (!has_ended(context.plan.job)) {
     for (const std::string& line : commit.lines) {
       context.log.info("summary.line", {{"text", line}});
     }
@@ -123,7 +123,7 @@ void JobFinisher::committed(StepContext& context, Transaction& transaction, cons
 
 bool JobFinisher::undone(StepContext& context, Transaction& transaction, const json& undo) {
   context.log.enter(Phase::kUndo);
-  if (!already_ended(context.plan.job)) {
+  if (!has_ended(context.plan.job)) {
     context.log.info("undo.started", {{"reason", undo.value("reason", "")}});
   }
   const auto pending = transaction.undo(undo);
@@ -144,7 +144,7 @@ bool JobFinisher::undone(StepContext& context, Transaction& transaction, const j
   remove_leftovers(tools_.fs, tools_.layout, context.plan.entry_points);
   result.outcome = outcome_from(why.value("outcome", "")).value_or(Outcome::kFailed);
   result.details = why.value("details", json::object());
-  if (!already_ended(context.plan.job)) {
+  if (!has_ended(context.plan.job)) {
     context.log.success("undo.done");
     if (why.contains("denied")) {
       const json& denied = why.at("denied");
@@ -160,7 +160,7 @@ bool JobFinisher::undone(StepContext& context, Transaction& transaction, const j
 
 void JobFinisher::record_result(JobId job, const JobResult& result, JobLog& log) {
   write_result(job, result);
-  if (!already_ended(job)) {
+  if (!has_ended(job)) {
     const FinalMessage message = final_message(result.outcome);
     log.finish(message.tier, message.id, {{"message", result.message}});
   }

@@ -33,11 +33,13 @@ class JobFinisher {
   bool undone(StepContext& context, Transaction& transaction, const nlohmann::json& undo);
   /// For a job without (or with a finished) transaction: the record and the final event.
   void record_result(JobId job, const JobResult& result, JobLog& log);
+  /// Whether the job's final event is stored: nothing may be added to its log then. REQUIRES: the
+  /// log is open.
+  bool has_ended(JobId job);
 
  private:
   void update_state(const Plan& plan, const Commit& commit);
   void write_result(JobId job, const JobResult& result);
-  bool already_ended(JobId job);
 
   Tools tools_;
   StateStore& state_;

@@ -54,11 +54,14 @@ bool Recovery::recover(std::string& pending) {
   if (!journal) return true;
   const Plan plan = plan_in(*journal);
   events_.open(plan.job);
-  JobLog log(events_, plan.job);
+  JobFinisher finisher(tools, state_, events_, environment_.configuration->retention);
+  // Nothing comes behind a job's final event: the rest of the story is told in the daemon's log.
+  const JobId told_in = finisher.has_ended(plan.job) ? 0 : plan.job;
+  events_.open(told_in);
+  JobLog log(events_, told_in);
   log.enter(Phase::kRecovery);
   StepContext context(tools, plan, log);
   Transaction transaction(context, std::move(journal));
-  JobFinisher finisher(tools, state_, events_, environment_.configuration->retention);
   log.warning("recovery.started", {{"job", plan.job}, {"step", transaction.last_step()}});
   bool done = true;
   if (const json* commit = transaction.committed()) {
