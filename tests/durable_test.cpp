@@ -115,3 +115,10 @@ TEST_CASE("a tree is removed with its read-only directories, not what its links 
   remove_durably(*fs, scratch / "tree");
   CHECK(fs->list(scratch.path()) == std::vector<std::string>{"precious"});
 }
+
+TEST_CASE("removing what never had a directory is nothing to do") {
+  const ScratchDirectory scratch;
+  const auto fs = make_posix_file_system();
+  remove_durably(*fs, scratch / "missing/tree");
+  CHECK(fs->list(scratch.path()).empty());
+}

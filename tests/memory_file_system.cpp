@@ -86,6 +86,7 @@ void MemoryFileSystem::fail_at(std::uint64_t call, int errno_value, std::uint64_
 void MemoryFileSystem::crash_at(std::uint64_t call) {
   const std::lock_guard guard(mutex_);
   faults_.crash = call;
+  program_ = std::this_thread::get_id();
 }
 
 void MemoryFileSystem::restart(Loss loss) {
@@ -113,8 +114,22 @@ std::vector<std::string> MemoryFileSystem::trace() const {
   return trace_;
 }
 
+bool MemoryFileSystem::down() const {
+  const std::lock_guard guard(mutex_);
+  return down_;
+}
+
+std::unique_ptr<MemoryFileSystem> MemoryFileSystem::copy() const {
+  auto other = std::make_unique<MemoryFileSystem>();
+  const std::lock_guard guard(mutex_);
+  other->tree_ = tree_;
+  other->space_ = space_;
+  other->reflinks_ = reflinks_;
+  return other;
+}
+
 int MemoryFileSystem::strike(const std::string& call) {
-  if (down_) throw SimulatedCrash();
+  if (down_) crash(call);
   trace_.push_back(call);
   const std::uint64_t number = trace_.size();
   if (number >= faults_.crash) return kCrash;
@@ -124,7 +139,12 @@ int MemoryFileSystem::strike(const std::string& call) {
 void MemoryFileSystem::fail(int fault, const char* action, const std::string& path) {
   if (fault != kCrash) throw io_error(action, path, fault);
   down_ = true;
-  throw SimulatedCrash();
+  crash(path);
+}
+
+void MemoryFileSystem::crash(const std::string& call) const {
+  if (std::this_thread::get_id() == program_) throw SimulatedCrash();
+  throw io_error("do in a program that was stopped", call, EIO);
 }
 
 template <typename Call>

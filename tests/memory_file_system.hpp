@@ -5,6 +5,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "daemon/file_system.hpp"
@@ -45,18 +46,25 @@ class MemoryFileSystem final : public FileSystem {
   // What the test decides.
   /// The `count` changing calls from number `call` on fail with this errno.
   void fail_at(std::uint64_t call, int errno_value, std::uint64_t count = 1);
-  /// Changing call number `call` and every later one throw SimulatedCrash, until restart().
+  /// Changing call number `call` and every later one throw SimulatedCrash, until restart(); on
+  /// threads other than the one that asked for this they fail with EIO, so that a thread which
+  /// outlives the program does not end the test.
   void crash_at(std::uint64_t call);
   /// A new process: no faults, no locks, files that are still open are useless, counting restarts.
   void restart(Loss loss);
   void set_space(const SpaceInfo& space);
   /// Whether reflink() works; at first it does not.
   void set_reflinks(bool possible);
+  /// A file system of its own with the same files, as durable as they are here; no faults, no
+  /// locks, nothing open.
+  std::unique_ptr<MemoryFileSystem> copy() const;
 
   // What the test wants to know.
   /// The changing calls since the last restart, as "rename /a /b"; those that a fault hit included.
   std::vector<std::string> trace() const;
   std::uint64_t changing_calls() const { return trace().size(); }
+  /// Whether crash_at() has stopped the program.
+  bool down() const;
 
   // The port.
   std::optional<FileInfo> info(const std::string& path) override;
@@ -97,6 +105,7 @@ class MemoryFileSystem final : public FileSystem {
   /// Counts and records a changing call. Returns the errno it is to fail with, 0 for none, kCrash
   /// to stop the program.
   int strike(const std::string& call);
+  [[noreturn]] void crash(const std::string& call) const;
   [[noreturn]] void fail(int fault, const char* action, const std::string& path);
   /// Turns the tree's errno into an error that names action and path.
   template <typename Call>
@@ -108,7 +117,8 @@ class MemoryFileSystem final : public FileSystem {
   mutable std::mutex mutex_;
   MemoryTree tree_;
   Faults faults_;
-  bool down_ = false;  ///< the program was stopped
+  bool down_ = false;        ///< the program was stopped
+  std::thread::id program_;  ///< where a crash is one
   std::vector<std::string> trace_;
   std::uint64_t process_ = 0;  ///< counts restarts, to know open files of a dead process
   std::shared_ptr<MemoryLocks> locks_;

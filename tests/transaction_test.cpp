@@ -1,1 +1,113 @@
+#include "daemon/transaction.hpp"
+
 #include <doctest/doctest.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+#include "tests/engine_fixture.hpp"
+
+using namespace mcpu;
+
+namespace {
+
+/// 1.0.0 is installed, 1.1.0 is offered.
+const Machine& installed() {
+  static const Machine machine = [] {
+    Machine one;
+    run_well(one, upgrade_request());
+    one.offer("1.1.0");
+    one.fs().restart(Loss::kNothing);
+    return one;
+  }();
+  return machine;
+}
+
+CheckResult failing() {
+  CheckResult result;
+  result.exit_code = 1;
+  result.reason = "exit code 1";
+  return result;
+}
+
+CheckResult passing() {
+  CheckResult result;
+  result.passed = true;
+  result.exit_code = 0;
+  return result;
+}
+
+/// Everything but the release's programs passes; those fail only through the entry point.
+Machine with_bad_post_check() {
+  Machine machine(installed());
+  machine.check_by(
+      [](const CheckRun& run) { return run.program == Machine::kLink ? failing() : passing(); });
+  return machine;
+}
+
+std::uint64_t stride() { return std::getenv("MCPU_EXHAUSTIVE") ? 1 : 13; }
+
+}  // namespace
+
+TEST_CASE("a job one of whose changes fails ends old or new") {
+  for (const int error : {EIO, ENOSPC}) {
+    CHECK(fail_everywhere({installed(), upgrade_request(), 2}, error, stride()) > 5);
+  }
+}
+
+TEST_CASE("a job that fails after the switch is undone, and being stopped does not change that") {
+  const Machine machine = with_bad_post_check();
+  const Ordeal ordeal{machine, upgrade_request(), 2, Outcome::kFailed};
+  for (const Loss loss : {Loss::kNothing, Loss::kUnsynced}) {
+    CHECK(stop_everywhere(ordeal, loss, {}, 1, stride()) > 5);
+  }
+}
+
+TEST_CASE("a failed post-check undoes the switch, and what the release wrote") {
+  Machine machine(installed());
+  const auto before = machine.picture();
+  machine.check_by([&](const CheckRun& run) {
+    if (run.program != Machine::kLink) return passing();
+    machine.write(Machine::kHome + "/" + Machine::kSettings, "broken by 1.1.0", 0600);
+    return failing();
+  });
+  Engine engine(machine);
+  const JobResult result = engine.run(upgrade_request());
+  CHECK(result.outcome == Outcome::kFailed);
+  CHECK(machine.picture() == before);
+  CHECK(machine.runs() == "app 1.0.0");
+  const auto denied = DeniedReleases(machine.fs(), machine.layout(), "app").list();
+  REQUIRE(denied.size() == 1);
+  CHECK(denied[0].version == "1.1.0");
+  CHECK_FALSE(machine.fs().info(machine.layout().journal()));
+}
+
+TEST_CASE("a cancel before the commit record undoes, whatever step it meets") {
+  Machine machine(installed());
+  const auto before = machine.picture();
+  {
+    Engine engine(machine);
+    engine.on_commit = [&] { engine.cancellation.request(); };
+    CHECK(engine.run(upgrade_request()).outcome == Outcome::kCancelled);
+  }
+  CHECK(machine.picture() == before);
+  machine.check_by([](const CheckRun&) { return passing(); });
+  Engine engine(machine);
+  engine.cancellation.request();
+  CHECK(engine.run(upgrade_request()).outcome == Outcome::kCancelled);
+  CHECK(machine.picture() == before);
+}
+
+TEST_CASE("a record is durable before its step begins") {
+  Machine machine(installed());
+  Engine engine(machine);
+  engine.run(upgrade_request());
+  bool journal_made = false, staged = false;
+  for (const std::string& call : machine.fs().trace()) {
+    journal_made = journal_made || call.starts_with("rename " + machine.layout().journal());
+    const bool staging = call.find("/.staging-2") != std::string::npos;
+    CHECK((!staging || journal_made));
+    staged = staged || staging;
+  }
+  CHECK(staged);
+}
