@@ -169,7 +169,7 @@ std::vector<std::string> Machine::temporary_files() const {
     const bool hidden = name.starts_with(".") && (name.ends_with(".tmp") || name == ".part");
     const bool half = name.starts_with(".staging-") || name.starts_with(".removed-");
     const bool work = name.ends_with(".new") || path == layout_.journal() ||
-                      path.starts_with(layout_.state + "/scratch");
+                      path.starts_with(layout_.state + "/scratch/");
     if (hidden || half || work) found.push_back(path);
   };
   for (const std::string& top : fs_->list("/")) walk("/" + top, look);
