@@ -140,8 +140,8 @@ struct Change {
   FileState before, after;
 };
 
-/// The changes to undo for one user: as noted, or, when the daemon died inside the step, every
-/// difference from the snapshot.
+/// The changes to undo for one user: as noted, and, when the daemon died inside the step, every
+/// other difference from the snapshot.
 std::vector<Change> changes_of(const ManagedUser& user, const StepTrace& trace,
                                const std::vector<FileState>& saved,
                                const std::vector<FileState>& present) {
@@ -151,10 +151,12 @@ std::vector<Change> changes_of(const ManagedUser& user, const StepTrace& trace,
     changes.push_back(
         {file_state_from_json(note.at("before")), file_state_from_json(note.at("after"))});
   }
-  if (!changes.empty() || !trace.interrupted) return changes;
+  if (!trace.interrupted) return changes;
   for (const FileState& state : present) {
+    const bool noted = std::ranges::any_of(
+        changes, [&](const Change& one) { return one.after.path == state.path; });
     const FileState* before = find_state(saved, state.path);
-    if (before && !before->same_content(state)) changes.push_back({*before, state});
+    if (!noted && before && !before->same_content(state)) changes.push_back({*before, state});
   }
   return changes;
 }

@@ -35,7 +35,9 @@ void Transaction::run() {
     if (context_.running.cancellation) context_.running.cancellation->check();
     record({{"record", "step"}, {"index", i}});
     context_.note = [this, i](const json& note) {
+      note_lost_ = true;
       record({{"record", "note"}, {"index", i}, {"note", note}});
+      note_lost_ = false;
     };
     context_.log.enter(phase_of(step.kind));
     apply_step(step, context_);
@@ -52,6 +54,8 @@ std::vector<PendingUndo> Transaction::undo(json undo) {
   context_.running.cancellation = nullptr;
   if (!undoing()) {
     undo["record"] = "undo";
+    // As if the daemon had died in that step: its notes do not tell everything.
+    if (note_lost_) undo["interrupted"] = true;
     record(std::move(undo));
   }
   const bool interrupted_step = undoing()->value("interrupted", false);

@@ -56,6 +56,7 @@ class Transaction {
 
   StepContext& context_;
   std::unique_ptr<Journal> journal_;
+  bool note_lost_ = false;  ///< the last step's last note is not in the journal
 };
 
 /// The plan in a journal's first record. Throws Error{kCorrupt}.

@@ -111,3 +111,22 @@ TEST_CASE("a record is durable before its step begins") {
   }
   CHECK(staged);
 }
+
+TEST_CASE("what a release wrote is undone even if the journal has no note of it") {
+  Machine machine(installed());
+  const auto before = machine.picture();
+  const std::string other = Machine::kHome + "/.app/keys.toml";
+  bool written = false;
+  machine.check_by([&](const CheckRun& run) {
+    if (run.program != Machine::kLink || written) return passing();
+    written = true;
+    machine.write(Machine::kHome + "/" + Machine::kSettings, "settings of 1.1.0", 0600);
+    machine.write(other, "keys of 1.1.0", 0600);
+    // The first note is written and synced, the second one fails.
+    machine.fs().fail_at(machine.fs().changing_calls() + 3, ENOSPC);
+    return passing();
+  });
+  Engine engine(machine);
+  CHECK(engine.run(upgrade_request()).outcome == Outcome::kFailed);
+  CHECK(machine.picture() == before);
+}
