@@ -126,7 +126,7 @@ bool JobRunner::execute(const JobRecord& record, PreparedJob& job, JobLog& log,
     return true;
   } catch (const std::exception& error) {
     // Whether the commit record is durable, only the journal can tell: recovery reads it.
-    log.error("recovery.needed", {{"reason", error.what()}});
+    if (!log.finished()) log.error("recovery.needed", {{"reason", error.what()}});
     return false;
   }
 }
@@ -136,7 +136,9 @@ bool JobRunner::undo(StepContext& context, Transaction& transaction, const Error
   try {
     return finisher().undone(context, transaction, undo_record(error, job));
   } catch (const std::exception& failure) {
-    context.log.error("recovery.needed", {{"reason", failure.what()}});
+    if (!context.log.finished()) {
+      context.log.error("recovery.needed", {{"reason", failure.what()}});
+    }
     return false;
   }
 }

@@ -11,6 +11,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::chrono::seconds kHomeLimit{10};
+/// Those that may have a result, but not yet their final event.
+constexpr JobId kRecentJobs = 3;
 
 }  // namespace
 
@@ -111,15 +113,17 @@ void Recovery::tidy(JobId last) {
   JobRecords records(tools.fs, tools.layout);
   for (const JobId id : records.list()) {
     const auto record = records.read(id);
-    if (id > last || !record || record->result) continue;
+    const bool recent = id + kRecentJobs > last;
+    if (id > last || !record || (record->result && !recent)) continue;
     events_.open(id);
-    JobLog log(events_, id);
-    JobFinisher(tools, state_, events_, environment_.configuration->retention)
-        .record_result(id,
-                       {Outcome::kFailed,
-                        "the daemon stopped before this job changed anything: ask for it again",
-                        json::object()},
-                       log);
+    JobFinisher finisher(tools, state_, events_, environment_.configuration->retention);
+    if (!record->result || !finisher.has_ended(id)) {
+      JobLog log(events_, id);
+      const JobResult interrupted{
+          Outcome::kFailed, "the daemon stopped before this job changed anything: ask for it again",
+          json::object()};
+      finisher.record_result(id, record->result.value_or(interrupted), log);
+    }
     events_.close(id);
   }
   remove_tree(tools.fs, tools.layout.state + "/scratch");
