@@ -10,6 +10,7 @@ constexpr int kExitDamaged = 1;
 constexpr int kExitNotRestored = 6;
 
 int status_exit_code(const nlohmann::json& reply) {
+  if (!member_of(reply, "problems").empty()) return kExitNotRestored;
   int code = 0;
   for (const nlohmann::json& app : member_of(reply, "applications")) {
     if (text_of(member_of(app, "last_job"), "outcome") == "not_restored") return kExitNotRestored;

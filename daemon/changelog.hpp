@@ -6,8 +6,8 @@
 
 namespace mcpu {
 
-/// The version in a changelog's first heading that has one ("## v1.3.11 (2026-01-09)", "## [1.2.0]");
-/// empty if there is none.
+/// The version in a changelog's first heading that has one ("## v1.3.11 (2026-01-09)", "##
+/// [1.2.0]"); empty if there is none.
 std::string first_version(std::string_view changelog);
 
 /// The lines of a changelog that belong to versions newer than `from` and not newer than `to`,

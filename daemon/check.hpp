@@ -11,22 +11,22 @@ namespace mcpu {
 
 /// A check as the configuration describes it: arguments for an entry point.
 struct CheckSpec {
-  std::string name;                    ///< "mcp status"
-  std::string entry;                   ///< entry point's name
+  std::string name;   ///< "mcp status"
+  std::string entry;  ///< entry point's name
   std::vector<std::string> arguments;
   std::chrono::milliseconds deadline{10'000};
-  std::vector<std::string> forbid;     ///< texts that must not appear in the output
-  std::vector<int> accept{0};          ///< accepted exit codes
-  bool essential = false;              ///< must succeed in any case (`--help`)
+  std::vector<std::string> forbid;  ///< texts that must not appear in the output
+  std::vector<int> accept{0};       ///< accepted exit codes
+  bool essential = false;           ///< must succeed in any case (`--help`)
 };
 
 /// One command to run: a check bound to a program, a home and an environment.
 struct CheckRun {
   std::string name;
-  std::string program;                       ///< absolute path
-  std::vector<std::string> arguments;        ///< without argv[0]
+  std::string program;                             ///< absolute path
+  std::vector<std::string> arguments;              ///< without argv[0]
   std::map<std::string, std::string> environment;  ///< added to the built one, may replace HOME
-  std::string directory;                     ///< working directory
+  std::string directory;                           ///< working directory
   std::chrono::milliseconds deadline{10'000};
   std::vector<std::string> forbid;
   std::vector<int> accept{0};
@@ -36,11 +36,11 @@ struct CheckRun {
 struct CheckResult {
   std::string name;
   bool passed = false;
-  int exit_code = -1;       ///< -1: ended by a signal or not started
+  int exit_code = -1;  ///< -1: ended by a signal or not started
   int signal = 0;
   bool timed_out = false;
-  std::string reason;       ///< why it did not pass, one line: "exit code 2", "output contains ..."
-  std::string output;       ///< UTF-8, bounded: stdout and stderr, the middle left out if long
+  std::string reason;  ///< why it did not pass, one line: "exit code 2", "output contains ..."
+  std::string output;  ///< UTF-8, bounded: stdout and stderr, the middle left out if long
   std::chrono::milliseconds duration{0};
 
   /// The same failure for the comparison with the release before: exit code, signal and time-out

@@ -89,8 +89,8 @@ class Home {
   /// Removes temporary files of ours beside the managed files, left by a crash.
   void clean();
 
-  /// Fills `directory` (made by the daemon, owned by the user) with copies of the managed files, for
-  /// checks that must not touch the real ones.
+  /// Fills `directory` (made by the daemon, owned by the user) with copies of the managed files,
+  /// for checks that must not touch the real ones.
   void fill_scratch(const std::string& directory);
 
  private:

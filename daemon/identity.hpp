@@ -12,7 +12,7 @@ struct Identity {
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
   std::string name;
-  std::string home;   ///< absolute
+  std::string home;  ///< absolute
   std::string shell;
 };
 

@@ -4,7 +4,6 @@
 
 #include "daemon/denied_releases.hpp"
 #include "daemon/durable.hpp"
-#include "daemon/leftovers.hpp"
 #include "daemon/retention.hpp"
 
 namespace mcpu {
@@ -121,7 +120,7 @@ void JobFinisher::committed(StepContext& context, Transaction& transaction, cons
   transaction.finish();
 }
 
-bool JobFinisher::undone(StepContext& context, Transaction& transaction, const json& undo) {
+std::string JobFinisher::undone(StepContext& context, Transaction& transaction, const json& undo) {
   context.log.enter(Phase::kUndo);
   if (!has_ended(context.plan.job)) {
     context.log.info("undo.started", {{"reason", undo.value("reason", "")}});
@@ -134,14 +133,13 @@ bool JobFinisher::undone(StepContext& context, Transaction& transaction, const j
     result.outcome = Outcome::kNotRestored;
     result.message += "; not everything could be put back yet: " + pending.front().reason;
     record_result(context.plan.job, result, context.log);
-    return false;
+    return pending.front().reason;
   }
   if (why.contains("denied")) {
     DeniedReleases(tools_.fs, tools_.layout, context.plan.app)
         .add(denied_from_json(why.at("denied")));
   }
   remove_tree(tools_.fs, tools_.layout.scratch(context.plan.job));
-  remove_leftovers(tools_.fs, tools_.layout, context.plan.entry_points);
   result.outcome = outcome_from(why.value("outcome", "")).value_or(Outcome::kFailed);
   result.details = why.value("details", json::object());
   if (!has_ended(context.plan.job)) {
@@ -155,7 +153,7 @@ bool JobFinisher::undone(StepContext& context, Transaction& transaction, const j
   result.message += "; everything is as it was";
   record_result(context.plan.job, result, context.log);
   transaction.finish();
-  return true;
+  return "";
 }
 
 void JobFinisher::record_result(JobId job, const JobResult& result, JobLog& log) {

@@ -39,6 +39,28 @@ bool older(const std::string& version, const std::string& than) {
   return a && b && *a < *b;
 }
 
+/// A version that was another commit when it was staged: somebody moved its tag.
+void refuse_moved_tag(const ReleaseStore& store, const ReleaseInfo& fresh) {
+  for (const std::string& id : store.list()) {
+    const ReleaseInfo known = store.read(id);
+    if (known.origin != fresh.origin || known.version != fresh.version) continue;
+    if (known.commit.empty() || known.commit == fresh.commit) continue;
+    throw Error(Code::kSource, "the tag of version " + fresh.version + " (v" + fresh.version +
+                                   ") of " + fresh.origin + " moved from commit " + known.commit +
+                                   " to " + fresh.commit + ": ask its publisher why; --to " +
+                                   fresh.commit + " takes it all the same");
+  }
+}
+
+/// Names the source in what a library said of it.
+Error named(const Error& error, const std::string& location) {
+  const std::string text = error.what();
+  if (error.code() != Code::kSource || text.find(location) != text.npos) return error;
+  return Error(Code::kSource,
+               location + ": " + text + "; 'git fsck' there tells more, or name another --from",
+               error.context());
+}
+
 JobResult nothing_to_do(const std::string& message) {
   return {Outcome::kNothingToDo, message, json::object()};
 }
@@ -120,6 +142,8 @@ PreparedJob JobPlanner::prepare_upgrade(const JobRecord& record) {
     job.newest = Newest{fresh.version, fresh.digest.hex(), now()};
   }
 
+  if (resolved.kind == "repository" && !record.request.to) refuse_moved_tag(store, fresh);
+
   PlanFacts facts = this->facts(record, *job.app, entry_points, store, source);
   std::optional<ReleaseInfo> current;
   Listing current_listing;
@@ -127,8 +151,10 @@ PreparedJob JobPlanner::prepare_upgrade(const JobRecord& record) {
     current = store.read(facts.current);
     current_listing = store.listing(facts.current);
   }
-  const bool current_whole = current && store.verify(facts.current).empty();
-  const bool in_place = !facts.entry_points && facts.from == facts.current && current_whole;
+  // Hashing the whole tree is worth it only where the answer decides something.
+  const bool same = current && current->digest == fresh.digest;
+  const bool in_place = same && !facts.entry_points && facts.from == facts.current &&
+                        store.verify(facts.current).empty();
   job.early = weigh(record.request, fresh, current, in_place, job.clear_denied);
   if (job.early) return job;
 
@@ -238,9 +264,13 @@ std::unique_ptr<SourceSession> JobPlanner::open_source(const JobRequest& request
     if (const auto info = environment_.tools.fs.info(location)) who = identity_of(info->uid);
   }
   const auto deadline = std::chrono::steady_clock::now() + configuration.limits.resolve;
-  auto session =
-      SourceSession::open(environment_.tools.processes, who, wanted, deadline, cancellation_,
-                          [&](const Notice& notice) { log_.emit(notice); });
+  std::unique_ptr<SourceSession> session;
+  try {
+    session = SourceSession::open(environment_.tools.processes, who, wanted, deadline,
+                                  cancellation_, [&](const Notice& notice) { log_.emit(notice); });
+  } catch (const Error& error) {
+    throw named(error, location);
+  }
   for (const Notice& notice : session->resolved().notices) log_.emit(notice);
   return session;
 }

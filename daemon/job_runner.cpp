@@ -134,7 +134,7 @@ bool JobRunner::execute(const JobRecord& record, PreparedJob& job, JobLog& log,
 bool JobRunner::undo(StepContext& context, Transaction& transaction, const Error& error,
                      const PreparedJob& job) {
   try {
-    return finisher().undone(context, transaction, undo_record(error, job));
+    return finisher().undone(context, transaction, undo_record(error, job)).empty();
   } catch (const std::exception& failure) {
     if (!context.log.finished()) {
       context.log.error("recovery.needed", {{"reason", failure.what()}});

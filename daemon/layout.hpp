@@ -46,7 +46,7 @@ struct Instance {
   bool config_required = false;  ///< named on the command line: must exist
   std::string socket;
   Layout layout;
-  std::string link_directory;    ///< for the default application's entry points
+  std::string link_directory;  ///< for the default application's entry points
 };
 
 /// What the command line and environment say, for both programs. Options are empty if not given.

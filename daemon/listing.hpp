@@ -15,10 +15,10 @@ enum class EntryType { kFile, kLink, kEmptyDirectory };
 struct ListingEntry {
   std::string path;  ///< raw bytes, relative, '/'-separated, no "." or ".."
   EntryType type = EntryType::kFile;
-  bool executable = false;        ///< files only
-  std::uint64_t size_bytes = 0;   ///< files only
-  Sha256 content;                 ///< files: of the content
-  std::string target;             ///< links: raw bytes of the target
+  bool executable = false;       ///< files only
+  std::uint64_t size_bytes = 0;  ///< files only
+  Sha256 content;                ///< files: of the content
+  std::string target;            ///< links: raw bytes of the target
   bool operator==(const ListingEntry&) const = default;
 };
 
@@ -58,14 +58,15 @@ class Listing {
 
 /// Checks a listing that came from somebody else: sorted and unique paths, no file that is also a
 /// directory, relative, no empty, "." or ".." component, no control characters, no `.git`
-/// component, links neither absolute nor leading out of the tree, limits kept. Throws Error{kSource}
-/// naming the first offender and what to do (`exclude` ...).
+/// component, links neither absolute nor leading out of the tree, limits kept. Throws
+/// Error{kSource} naming the first offender and what to do (`exclude` ...).
 void validate(const Listing& listing, const TreeLimits& limits);
 
 /// One difference between a tree on disk and its listing.
 struct Damage {
-  std::string path;    ///< escaped for showing
-  std::string what;    ///< "content differs", "missing", "not in the listing", "is not executable", ...
+  std::string path;  ///< escaped for showing
+  std::string
+      what;  ///< "content differs", "missing", "not in the listing", "is not executable", ...
 };
 
 /// Compares a tree on disk with its listing by content, hashing on several threads. Finds changed,

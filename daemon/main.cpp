@@ -71,6 +71,8 @@ class Daemon {
                            configuration_);
     Server server(service, {});
     listen(server);
+    spdlog::info("serving {} at {}", escape_path(instance_.layout.state),
+                 escape_path(instance_.socket));
     server.on_signal([&](int signal) { on_signal(signal, service, server); });
     if (instance_.user_mode) server.when_idle(configuration_->idle_exit, [&] { server.stop(); });
     notify_service_manager("READY=1");
@@ -143,8 +145,6 @@ int serve(const DaemonOptions& options, const Instance& instance) {
   const std::string log_file = options.on_demand ? instance.layout.state + "/daemon.log" : "";
   set_up_diagnostics(log_file, options.verbose);
   Daemon daemon(options, instance);
-  spdlog::info("serving {} at {}", escape_path(instance.layout.state),
-               escape_path(instance.socket));
   daemon.run();
   spdlog::info("stopped");
   return 0;

@@ -19,9 +19,9 @@ class Worker {
   virtual WorkerLink& link() = 0;
 };
 
-/// The port to other processes. A worker is a process of ours with the rights of `who`: no inherited
-/// descriptors but its end of the link, a built environment, no capabilities, bounded memory.
-/// Job thread only.
+/// The port to other processes. A worker is a process of ours with the rights of `who`: no
+/// inherited descriptors but its end of the link, a built environment, no capabilities, bounded
+/// memory. Job thread only.
 class ProcessPort {
  public:
   virtual ~ProcessPort() = default;

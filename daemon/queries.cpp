@@ -16,12 +16,16 @@ namespace {
 
 using nlohmann::json;
 
+}  // namespace
+
 json problem(const std::string& text) {
   // One sentence with its remedy behind ": ", as every message here is written.
-  const std::size_t split = text.find(": ");
+  const std::size_t split = text.rfind(": ");
   if (split == std::string::npos) return {{"what", text}, {"remedy", ""}};
   return {{"what", text.substr(0, split)}, {"remedy", text.substr(split + 2)}};
 }
+
+namespace {
 
 std::string release_of(const JobRecord& record) {
   if (!record.result) return "";
@@ -67,7 +71,7 @@ json Queries::status(const std::string& app, bool verify) const {
                 {"queued", queued},
                 {"problems", json::array()}};
   if (queue_.running) document["running"] = job(*queue_.running);
-  for (const std::string& text : problems_) document["problems"].push_back(problem(text));
+  for (const json& one : problems_) document["problems"].push_back(one);
   return document;
 }
 
@@ -84,7 +88,8 @@ json Queries::application(const Application& app, bool verify) const {
                 {"last_job", last_job(app.name)}};
   try {
     const bool active = entry_points.any_active();
-    if (active) add_current(app, store, verify, document);
+    const bool left = !state.history.empty() && state.history.back().to == kBefore;
+    if (!left) add_current(app, store, verify, document);
     add_way_back(state, store, document);
     const std::string adoption = tools.layout.adoption(app.name);
     const bool adopted = tools.fs.info(adoption + "/entry-points.json").has_value();
@@ -110,7 +115,6 @@ json Queries::application(const Application& app, bool verify) const {
                         ", which comes first on PATH"},
            {"remedy", path_line(entry)}});
     }
-    const bool left = !state.history.empty() && state.history.back().to == kBefore;
     if (store.current() && !left) {
       for (const auto& text : entry_points.problems())
         document["problems"].push_back(problem(text));

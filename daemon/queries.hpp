@@ -8,12 +8,15 @@
 
 namespace mcpu {
 
+/// The protocol's Problem for a sentence that ends with ": " and the remedy.
+nlohmann::json problem(const std::string& text);
+
 /// Builds the protocol's documents about how things stand. Reads only; any thread. Damage found on
 /// the way becomes a problem in the document, never an error.
 class Queries {
  public:
   Queries(JobEnvironment environment, const Instance& instance, TimePoint started,
-          std::shared_ptr<const State> state, QueueView queue, std::vector<std::string> problems)
+          std::shared_ptr<const State> state, QueueView queue, std::vector<nlohmann::json> problems)
       : environment_(std::move(environment)),
         instance_(instance),
         started_(started),
@@ -43,7 +46,7 @@ class Queries {
   TimePoint started_;
   std::shared_ptr<const State> state_;
   QueueView queue_;
-  std::vector<std::string> problems_;
+  std::vector<nlohmann::json> problems_;
 };
 
 }  // namespace mcpu

@@ -1,7 +1,6 @@
 #include "daemon/recovery.hpp"
 
 #include "daemon/durable.hpp"
-#include "daemon/leftovers.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -55,57 +54,45 @@ bool Recovery::recover(std::string& pending) {
   auto journal = Journal::open(tools.fs, tools.layout.journal());
   if (!journal) return true;
   const Plan plan = plan_in(*journal);
-  events_.open(plan.job);
   JobFinisher finisher(tools, state_, events_, environment_.configuration->retention);
-  // Nothing comes behind a job's final event: the rest of the story is told in the daemon's log.
-  const JobId told_in = finisher.has_ended(plan.job) ? 0 : plan.job;
-  events_.open(told_in);
+  events_.open(plan.job);
+  // A retry after the job's final event is told in the daemon's own log.
+  const JobId told_in = finisher.already_ended(plan.job) ? 0 : plan.job;
+  if (told_in == 0) open_daemon_log();
   JobLog log(events_, told_in);
   log.enter(Phase::kRecovery);
   StepContext context(tools, plan, log);
   Transaction transaction(context, std::move(journal));
   log.warning("recovery.started", {{"job", plan.job}, {"step", transaction.last_step()}});
-  bool done = true;
   if (const json* commit = transaction.committed()) {
     log.info("recovery.redone", {{"job", plan.job}});
     finisher.committed(context, transaction, commit_from_json(*commit));
   } else {
-    done = lock_homes(context, pending) &&
-           finisher.undone(context, transaction,
-                           {{"reason", "the daemon was stopped in the middle of step '" +
-                                           transaction.last_step() + "'"},
-                            {"outcome", outcome_name(Outcome::kFailed)},
-                            {"interrupted", true}});
-    if (!done && pending.empty()) pending = "undoing job " + std::to_string(plan.job) + " failed";
+    lock_homes(context);
+    pending = finisher.undone(context, transaction,
+                              {{"reason", "the daemon was stopped in the middle of step '" +
+                                              transaction.last_step() + "'"},
+                               {"outcome", outcome_name(Outcome::kFailed)},
+                               {"interrupted", true}});
   }
   events_.close(plan.job);
-  return done;
+  return pending.empty();
 }
 
-bool Recovery::lock_homes(StepContext& context, std::string& pending) {
+void Recovery::open_daemon_log() {
+  make_directories(environment_.tools.fs, environment_.tools.layout.job(0), 0700);
+  events_.open(0);
+}
+
+void Recovery::lock_homes(StepContext& context) {
   for (const ManagedUser& user : context.plan.users) {
     try {
       context.home_locks[user.who.uid] = context.home(user, kHomeLimit).lock(kHomeLimit);
     } catch (const Error& error) {
-      if (!user.required && !context.snapshot(user).complete()) {
-        context.skipped.insert(user.who.uid);
-        continue;
-      }
-      pending = "the home of " + user.who.name + " cannot be locked: " + error.what();
-      context.log.error("undo.pending",
-                        {{"what", "home of " + user.who.name}, {"remedy", error.what()}});
-      return false;
+      context.away[user.who.uid] =
+          "the home of " + user.who.name + " cannot be locked: " + error.what();
     }
   }
-  return true;
-}
-
-void Recovery::clean() {
-  std::vector<EntryPoint> entries;
-  for (const Application& app : environment_.configuration->applications) {
-    entries.insert(entries.end(), app.entry_points.begin(), app.entry_points.end());
-  }
-  remove_leftovers(environment_.tools.fs, environment_.tools.layout, entries);
 }
 
 void Recovery::tidy(JobId last) {

@@ -31,12 +31,11 @@ class Recovery {
   /// Ends the records of jobs up to `last` that were waiting or had changed nothing yet when the
   /// daemon died, and removes half-built and half-removed releases. REQUIRES: no journal.
   void tidy(JobId last);
-  /// Removes temporary files. REQUIRES: no journal.
-  void clean();
 
  private:
   bool recover(std::string& pending);
-  bool lock_homes(StepContext& context, std::string& pending);
+  void lock_homes(StepContext& context);
+  void open_daemon_log();
 
   const JobEnvironment& environment_;
   StateStore& state_;

@@ -14,9 +14,9 @@ namespace mcpu {
 struct ServerLimits {
   std::size_t max_request_bytes = 256 * 1024;
   std::size_t max_json_depth = 32;
-  std::size_t max_connections = 256;       ///< of the whole server; one more is closed with an error
+  std::size_t max_connections = 256;  ///< of the whole server; one more is closed with an error
   std::size_t max_connections_per_uid = 128;
-  std::chrono::seconds unwritable{30};     ///< a watcher that takes nothing for so long is dropped
+  std::chrono::seconds unwritable{30};  ///< a watcher that takes nothing for so long is dropped
 };
 
 /// The Varlink server: owns the Asio loop and every connection. run() blocks its caller, which

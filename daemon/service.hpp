@@ -14,8 +14,8 @@ namespace mcpu {
 /// The answer to a request for a job.
 struct Ticket {
   JobId job = 0;
-  std::string disposition;  ///< "started", "joined", "queued"
-  std::size_t position = 0; ///< in the queue, 0 when it runs
+  std::string disposition;       ///< "started", "joined", "queued"
+  std::size_t position = 0;      ///< in the queue, 0 when it runs
   std::chrono::seconds wait{0};  ///< how long it may wait for its turn; used when queued
 };
 

@@ -47,7 +47,8 @@ sockaddr_un address_in(int directory, const std::string& name, const std::string
   const int length = std::snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s",
                                    directory, name.c_str());
   if (length < 0 || static_cast<std::size_t>(length) >= sizeof address.sun_path) {
-    throw io_error("listen (the last part of the path is too long) at", path, ENAMETOOLONG);
+    throw io_error("listen (its name is too long: give a shorter one with --socket) at", path,
+                   ENAMETOOLONG);
   }
   return address;
 }

@@ -14,13 +14,13 @@ namespace mcpu {
 
 /// What is wanted from a source. Sent to the source worker as JSON.
 struct SourceRequest {
-  std::string location;            ///< path or URL (file, https, http to loopback in tests, ssh)
-  std::optional<std::string> to;   ///< version, tag, branch or commit
-  bool worktree = false;           ///< tracked files as they are, not HEAD
-  std::string cache_directory;     ///< clones of URLs live below it, one for each location
-  std::string known_hosts;         ///< file with ssh host keys; empty: ~/.ssh/known_hosts
-  std::string ca_file;             ///< additional certificate authority, PEM; empty: the system's
-  std::vector<std::string> exclude;      ///< glob patterns besides the built-in ones
+  std::string location;              ///< path or URL (file, https, http to loopback in tests, ssh)
+  std::optional<std::string> to;     ///< version, tag, branch or commit
+  bool worktree = false;             ///< tracked files as they are, not HEAD
+  std::string cache_directory;       ///< clones of URLs live below it, one for each location
+  std::string known_hosts;           ///< file with ssh host keys; empty: ~/.ssh/known_hosts
+  std::string ca_file;               ///< additional certificate authority, PEM; empty: the system's
+  std::vector<std::string> exclude;  ///< glob patterns besides the built-in ones
   std::vector<std::string> entry_paths;  ///< entry points within the tree: must be files
   std::string changelog_path;            ///< within the tree; may be missing there
   TreeLimits limits;
@@ -29,13 +29,13 @@ struct SourceRequest {
 
 /// One release a source offers, with everything needed to decide about it.
 struct ResolvedSource {
-  std::string location;      ///< as asked, credentials in a URL removed
-  std::string kind;          ///< "checkout", "repository", "directory"
-  std::string version;       ///< "1.3.11", "1.3.11-4-gabcdef0", changelog heading or short commit
-  std::string commit;        ///< 40 hex digits, empty for a directory
-  bool modified = false;     ///< --worktree with differences, or a plain directory
+  std::string location;   ///< as asked, credentials in a URL removed
+  std::string kind;       ///< "checkout", "repository", "directory"
+  std::string version;    ///< "1.3.11", "1.3.11-4-gabcdef0", changelog heading or short commit
+  std::string commit;     ///< 40 hex digits, empty for a directory
+  bool modified = false;  ///< --worktree with differences, or a plain directory
   Listing listing;
-  std::string changelog;     ///< bounded text of the changelog file, empty if there is none
+  std::string changelog;  ///< bounded text of the changelog file, empty if there is none
   std::vector<Notice> notices;
 };
 

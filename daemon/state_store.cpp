@@ -101,7 +101,7 @@ json to_json(const State& state) {
 State state_from_json(const json& document) {
   const int format = document.at("format");
   if (format > kFormat) {
-    throw Error(Code::kCorrupt, "it has format " + std::to_string(format) +
+    throw Error(Code::kRefused, "has format " + std::to_string(format) +
                                     ", made by a newer mcp-upgraded: install that one again");
   }
   State state;
@@ -144,6 +144,10 @@ void StateStore::load() {
     return;
   } catch (const Error& error) {
     reason = error.what();
+    if (error.code() == Code::kRefused) {  // sound, but not for us: it stays where it is
+      damage_ = path + " " + reason;
+      return;
+    }
   } catch (const json::exception& error) {
     reason = error.what();
   }

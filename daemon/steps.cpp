@@ -29,6 +29,20 @@ std::vector<ManagedUser> StepContext::active_users() const {
   return users;
 }
 
+void StepContext::require_homes() const {
+  if (!away.empty()) throw Error(Code::kBusy, away.begin()->second);
+}
+
+namespace {
+
+/// Whether undoing a step of this kind puts files in homes back.
+bool works_on_homes(StepKind kind) {
+  return kind == StepKind::kPostCheck || kind == StepKind::kRestart ||
+         kind == StepKind::kRestoreConfigs;
+}
+
+}  // namespace
+
 void apply_step(const Step& step, StepContext& context) {
   switch (step.kind) {
     case StepKind::kStage:
@@ -59,6 +73,7 @@ void apply_step(const Step& step, StepContext& context) {
 }
 
 void undo_step(const Step& step, StepContext& context, const StepTrace& trace) {
+  if (works_on_homes(step.kind)) context.require_homes();
   switch (step.kind) {
     case StepKind::kStage:
       return undo_stage(step, context);

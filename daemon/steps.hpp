@@ -48,6 +48,8 @@ struct StepContext {
   std::map<std::uint32_t, UniqueFd> home_locks;
   /// Users whose home this job neither checks nor touches.
   std::set<std::uint32_t> skipped;
+  /// Users whose home cannot be locked during a recovery, with the reason, by uid.
+  std::map<std::uint32_t, std::string> away;
   /// Managed files that the release changed inside a step that ran it, by uid.
   std::map<std::uint32_t, std::set<std::string>> touched;
   /// What the checks came to, for the release's health.
@@ -61,6 +63,8 @@ struct StepContext {
   Home home(const ManagedUser& user, std::chrono::seconds deadline);
   Snapshot snapshot(const ManagedUser& user, JobId job);
   Snapshot snapshot(const ManagedUser& user) { return snapshot(user, plan.job); }
+  /// Throws Error{kBusy} naming the first home that is away.
+  void require_homes() const;
   /// The managed users whose homes this job works on.
   std::vector<ManagedUser> active_users() const;
 };

@@ -6,6 +6,7 @@
 
 #include "daemon/durable.hpp"
 #include "daemon/job_runner.hpp"
+#include "daemon/leftovers.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -40,9 +41,24 @@ UpgradeService::UpgradeService(Tools tools, const Instance& instance,
               [this] { return recover(); },
               [this] { return tools_.fs.info(tools_.layout.journal()).has_value(); }}) {}
 
+void UpgradeService::remove_what_a_crash_left() {
+  std::vector<EntryPoint> entries;
+  for (const Application& app : configuration_->applications) {
+    entries.insert(entries.end(), app.entry_points.begin(), app.entry_points.end());
+  }
+  try {
+    remove_leftovers(tools_.fs, tools_.layout, entries);
+  } catch (const Error&) {
+    // They cost space, nothing else; the next start tries again.
+  }
+}
+
 UpgradeService::~UpgradeService() { stop(); }
 
-void UpgradeService::start() { queue_.start(); }
+void UpgradeService::start() {
+  remove_what_a_crash_left();
+  queue_.start();
+}
 
 void UpgradeService::stop() { queue_.stop(); }
 
@@ -178,14 +194,19 @@ json UpgradeService::plan(const JobRequest& request, const Peer& peer) {
 }
 
 Queries UpgradeService::queries() const {
-  std::vector<std::string> problems;
-  if (const std::string damage = state_.damage(); !damage.empty()) problems.push_back(damage);
-  if (const std::string failure = events_.failure(); !failure.empty()) problems.push_back(failure);
+  std::vector<json> problems;
+  if (const std::string damage = state_.damage(); !damage.empty())
+    problems.push_back(problem(damage));
+  if (const std::string failure = events_.failure(); !failure.empty())
+    problems.push_back(problem(failure));
   {
     const std::lock_guard lock(mutex_);
-    if (!journal_damage_.empty()) problems.push_back(journal_damage_);
+    if (!journal_damage_.empty()) problems.push_back(problem(journal_damage_));
     if (!pending_recovery_.empty()) {
-      problems.push_back("recovery is pending: " + pending_recovery_);
+      problems.push_back({{"what", "recovery is pending: " + pending_recovery_},
+                          {"remedy",
+                           "mend what is named; it is tried again every minute and at "
+                           "every start, and nothing is changed before"}});
     }
   }
   return {environment(), instance_, started_, state_.get(), queue_.view(), std::move(problems)};
@@ -311,10 +332,9 @@ bool UpgradeService::recover() {
     journal_damage_ = damage;
   }
   // With a damaged journal nobody knows what is half done: everything stays as it is found.
-  if (damage.empty()) {
+  if (!tidied_ && damage.empty()) {
     try {
-      recovery.clean();
-      if (!tidied_) recovery.tidy(last_earlier_job_);
+      recovery.tidy(last_earlier_job_);
     } catch (const std::exception&) {
       // Left-overs cost space, nothing else; the next start tries again.
     }

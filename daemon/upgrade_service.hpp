@@ -56,6 +56,7 @@ class UpgradeService final : public Service {
   JobRecord make_record(const JobRequest& request, const Peer& peer) const;
   std::unique_ptr<QueuedJob> make_job(const JobRequest& request, const Peer& peer);
   std::optional<Ticket> earlier_job(const JobRequest& request) const;
+  void remove_what_a_crash_left();
   std::string marked_release(const std::string& app, const std::string& action,
                              const std::string& name);
   void run_job(QueuedJob& job);
@@ -73,7 +74,7 @@ class UpgradeService final : public Service {
   Access access_;
   std::string journal_damage_;
   std::string pending_recovery_;
-  bool tidied_ = false;  ///< job thread only
+  bool tidied_ = false;         ///< job thread only
   JobId last_earlier_job_ = 0;  ///< the last one of the daemon before this
   TimePoint started_;
   JobQueue queue_;  ///< last: its thread uses everything above
