@@ -89,8 +89,8 @@ void JobPlanner::check(const JobRequest& request) const {
   if (request.kind == JobKind::kUpgrade) location(request, app, entry_points);
   if (request.kind != JobKind::kRollback) return;
   const ReleaseStore store(environment_.tools.fs, environment_.tools.layout, app.name);
-  const std::string standing = entry_points.any_active() ? store.current().value_or("") : kBefore;
-  if (rollback_target(request, store, standing) == kBefore) require_adopted(app, entry_points);
+  const std::string target = rollback_target(request, store, standing(app, entry_points, store));
+  if (target == kBefore) require_adopted(app, entry_points);
 }
 
 void JobPlanner::require_adopted(const Application& app, const EntryPoints& entry_points) const {
@@ -100,6 +100,19 @@ void JobPlanner::require_adopted(const Application& app, const EntryPoints& entr
   throw Error(Code::kNothingToRollBack,
               adopted ? "what stood there before adoption stands there already"
                       : "nothing was adopted, so nothing stood there before");
+}
+
+std::string JobPlanner::standing(const Application& app, const EntryPoints& entry_points,
+                                 const ReleaseStore& store) const {
+  const auto& history = state_.application(app.name).history;
+  const bool left = !history.empty() && history.back().to == kBefore;
+  // A link that somebody removed or replaced makes the current release no less the current one.
+  const std::string current = store.current().value_or("");
+  if (!left && !current.empty()) return current;
+  const bool something_stands = std::ranges::any_of(app.entry_points, [&](const EntryPoint& entry) {
+    return entry_points.at_link(entry).kind != Standing::Kind::kNothing;
+  });
+  return something_stands ? kBefore : "";
 }
 
 PlanFacts JobPlanner::facts(const JobRecord& record, const Application& app,
@@ -117,12 +130,7 @@ PlanFacts JobPlanner::facts(const JobRecord& record, const Application& app,
   facts.entry_points = !entry_points.in_place();
   facts.first_adoption =
       !fs.info(environment_.tools.layout.adoption(app.name) + "/entry-points.json");
-  const bool something_stands = std::ranges::any_of(app.entry_points, [&](const EntryPoint& entry) {
-    return entry_points.at_link(entry).kind != Standing::Kind::kNothing;
-  });
-  facts.from = entry_points.any_active() && !facts.current.empty() ? facts.current
-               : something_stands                                  ? kBefore
-                                                                   : "";
+  facts.from = standing(app, entry_points, store);
   return facts;
 }
 
@@ -316,7 +324,7 @@ PreparedJob JobPlanner::prepare_rollback(const JobRecord& record) {
   const ReleaseStore store(environment_.tools.fs, environment_.tools.layout, job.app->name);
   PlanFacts facts = this->facts(record, *job.app, entry_points, store, "");
   facts.to = rollback_target(record.request, store, facts.from);
-  if (facts.to == facts.from) {
+  if (facts.to == facts.from && !facts.entry_points) {
     job.early = nothing_to_do("already there: " + facts.to);
     return job;
   }

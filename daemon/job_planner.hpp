@@ -60,6 +60,9 @@ class JobPlanner {
                                  std::string& clear_denied);
   std::string rollback_target(const JobRequest& request, const ReleaseStore& store,
                               const std::string& standing) const;
+  /// What stands now: a release, kBefore, or empty when nothing does.
+  std::string standing(const Application& app, const EntryPoints& entry_points,
+                       const ReleaseStore& store) const;
   void require_adopted(const Application& app, const EntryPoints& entry_points) const;
   PlanFacts facts(const JobRecord& record, const Application& app, const EntryPoints& entry_points,
                   const ReleaseStore& store, const std::string& source) const;

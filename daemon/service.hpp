@@ -51,7 +51,8 @@ class Service {
 
   /// Whether this peer may see the details of an event that concerns `uid`.
   virtual bool may_see(std::uint32_t uid, const Peer& peer) = 0;
-  /// The job a watcher without a job should follow: the running one, else the next; 0: none yet.
+  /// The job a watcher without a job should follow: the running one, else the first in the queue;
+  /// 0: none yet.
   virtual JobId latest_job() = 0;
   /// The next job after this one that exists, for following from job to job; 0: none yet.
   virtual JobId next_job(JobId job) = 0;

@@ -148,8 +148,8 @@ void StateStore::load() {
       damage_ = path + " " + reason;
       return;
     }
-  } catch (const json::exception& error) {
-    reason = error.what();
+  } catch (const json::exception&) {
+    reason = "it is not what this program writes";
   }
   damage_ = path + " cannot be read (" + reason + ")";
   try {

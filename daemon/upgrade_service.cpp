@@ -272,7 +272,8 @@ bool UpgradeService::may_see(std::uint32_t uid, const Peer& peer) {
 
 JobId UpgradeService::latest_job() {
   const QueueView view = queue_.view();
-  return view.running ? view.running->id : 0;
+  if (view.running) return view.running->id;
+  return view.waiting.empty() ? 0 : view.waiting.front().id;
 }
 
 JobId UpgradeService::next_job(JobId job) {
