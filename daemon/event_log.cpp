@@ -156,13 +156,19 @@ void EventLog::flush(JobId job) {
 }
 
 void EventLog::close(JobId job) {
-  const std::lock_guard lock(mutex_);
-  const auto log = find(job);
-  if (!log) return;
-  log->closed = true;
-  log->wanted = true;
-  work_.notify_one();
-  drop_closed();
+  std::function<void()> listener;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto log = find(job);
+    if (!log) return;
+    log->closed = true;
+    log->wanted = true;
+    work_.notify_one();
+    drop_closed();
+    listener = listener_;
+  }
+  // Who has read everything there is waits for the log's end, not only for further events.
+  if (listener) listener();
 }
 
 /// Lets go of closed logs that are all on disk, and of the oldest of those that never will be.
