@@ -63,8 +63,8 @@ class EventLog {
                                                        std::size_t limit);
   /// Whether events may still be added to the job's log: until then its final event is to come.
   bool is_open(JobId job) const;
-  /// Called after each group became durable (on the writer's thread) and after a log was closed. Set before any emit; the
-  /// listener must not block (the server posts to its own thread).
+  /// Called after each group became durable (on the writer's thread) and after a log was closed.
+  /// Set before any emit; the listener must not block (the server posts to its own thread).
   void on_durable(std::function<void()> listener);
   /// Number of syncs so far, for the benchmark.
   std::uint64_t sync_count() const;

@@ -32,7 +32,7 @@ class JobFinisher {
   /// is still pending, with its remedy: the journal stays then. Empty: everything is as it was.
   std::string undone(StepContext& context, Transaction& transaction, const nlohmann::json& undo);
   /// Whether the job's final event is stored. REQUIRES: its log is open.
-  bool already_ended(JobId job);
+  bool has_ended(JobId job);
   /// For a job without (or with a finished) transaction: the record and the final event.
   void record_result(JobId job, const JobResult& result, JobLog& log);
   /// Whether the job's final event is stored: nothing may be added to its log then. REQUIRES: the

@@ -57,7 +57,7 @@ bool Recovery::recover(std::string& pending) {
   JobFinisher finisher(tools, state_, events_, environment_.configuration->retention);
   events_.open(plan.job);
   // A retry after the job's final event is told in the daemon's own log.
-  const JobId told_in = finisher.already_ended(plan.job) ? 0 : plan.job;
+  const JobId told_in = finisher.has_ended(plan.job) ? 0 : plan.job;
   if (told_in == 0) open_daemon_log();
   JobLog log(events_, told_in);
   log.enter(Phase::kRecovery);
