@@ -35,9 +35,6 @@ class JobFinisher {
   bool has_ended(JobId job);
   /// For a job without (or with a finished) transaction: the record and the final event.
   void record_result(JobId job, const JobResult& result, JobLog& log);
-  /// Whether the job's final event is stored: nothing may be added to its log then. REQUIRES: the
-  /// log is open.
-  bool has_ended(JobId job);
 
  private:
   void update_state(const Plan& plan, const Commit& commit);

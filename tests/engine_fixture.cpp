@@ -1,5 +1,7 @@
 #include "tests/engine_fixture.hpp"
 
+#include "daemon/leftovers.hpp"
+
 #include <algorithm>
 
 #include "daemon/check_messages.hpp"
@@ -181,12 +183,17 @@ Engine::Engine(Machine& machine)
       state_(machine.fs(), machine.layout()),
       events_(machine.fs(), machine.layout()),
       records_(machine.fs(), machine.layout()),
-      newest_before_(records_.highest()) {}
+      newest_before_(records_.highest()) {
+  std::vector<EntryPoint> entries;
+  for (const Application& app : environment_.configuration->applications) {
+    entries.insert(entries.end(), app.entry_points.begin(), app.entry_points.end());
+  }
+  remove_leftovers(machine.fs(), machine.layout(), entries);
+}
 
 bool Engine::recover() {
   Recovery recovery(environment_, state_, events_);
   if (recovery.find(damage_) && !recovery.run(pending_)) return false;
-  recovery.clean();
   recovery.tidy(newest_before_);
   return true;
 }
