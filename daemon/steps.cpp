@@ -37,8 +37,8 @@ namespace {
 
 /// Whether undoing a step of this kind puts files in homes back.
 bool works_on_homes(StepKind kind) {
-  return kind == StepKind::kPostCheck || kind == StepKind::kRestart ||
-         kind == StepKind::kRestoreConfigs;
+  return kind == StepKind::kSnapshot || kind == StepKind::kPostCheck ||
+         kind == StepKind::kRestart || kind == StepKind::kRestoreConfigs;
 }
 
 }  // namespace
