@@ -30,6 +30,7 @@ struct QueueView {
   Phase phase = Phase::kQueue;
   int percent = -1;
   bool recovering = false;
+  JobId recovered_job = 0;  ///< whose recovery is under way or pending; set by the service
   std::vector<JobRecord> waiting;
 };
 

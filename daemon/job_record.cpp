@@ -74,9 +74,13 @@ JobId JobRecords::highest() const {
 
 void JobRecords::create(const JobRecord& record) {
   make_directories(fs_, layout_.jobs(), 0700);
-  fs_.make_directory(layout_.job(record.id), 0700);
+  // Under another name first: a job that is there has its record, whatever stops us.
+  const std::string unborn = layout_.jobs() + "/." + std::to_string(record.id) + ".tmp";
+  remove_tree(fs_, unborn);
+  fs_.make_directory(unborn, 0700);
+  write_durably(fs_, unborn + "/job.json", to_json(record).dump(1) + "\n", 0600);
+  fs_.rename(unborn, layout_.job(record.id), IfExists::kFail);
   fs_.sync_directory(layout_.jobs());
-  write(record);
 }
 
 void JobRecords::write(const JobRecord& record) {

@@ -71,7 +71,19 @@ json Queries::status(const std::string& app, bool verify) const {
                 {"queued", queued},
                 {"problems", json::array()}};
   if (queue_.running) document["running"] = job(*queue_.running);
+  if (queue_.recovered_job != 0) document["running"] = recovery();
   for (const json& one : problems_) document["problems"].push_back(one);
+  return document;
+}
+
+json Queries::recovery() const {
+  const JobRecords records(environment_.tools.fs, environment_.tools.layout);
+  JobRecord record;
+  record.id = queue_.recovered_job;
+  json document = job(records.read(record.id).value_or(record));
+  document["kind"] = "recovery";
+  document["state"] = "recovering";
+  document["phase"] = phase_name(Phase::kRecovery);
   return document;
 }
 

@@ -30,6 +30,7 @@ class Queries {
 
  private:
   nlohmann::json instance() const;
+  nlohmann::json recovery() const;
   nlohmann::json application(const Application& app, bool verify) const;
   void add_current(const Application& app, const ReleaseStore& store, bool verify,
                    nlohmann::json& document) const;

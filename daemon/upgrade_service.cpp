@@ -194,6 +194,7 @@ json UpgradeService::plan(const JobRequest& request, const Peer& peer) {
 }
 
 Queries UpgradeService::queries() const {
+  QueueView view = queue_.view();
   std::vector<json> problems;
   if (const std::string damage = state_.damage(); !damage.empty())
     problems.push_back(problem(damage));
@@ -201,6 +202,7 @@ Queries UpgradeService::queries() const {
     problems.push_back(problem(failure));
   {
     const std::lock_guard lock(mutex_);
+    view.recovered_job = recovered_job_;
     if (!journal_damage_.empty()) problems.push_back(problem(journal_damage_));
     if (!pending_recovery_.empty()) {
       problems.push_back({{"what", "recovery is pending: " + pending_recovery_},
@@ -209,7 +211,7 @@ Queries UpgradeService::queries() const {
                            "every start, and nothing is changed before"}});
     }
   }
-  return {environment(), instance_, started_, state_.get(), queue_.view(), std::move(problems)};
+  return {environment(), instance_, started_, state_.get(), std::move(view), std::move(problems)};
 }
 
 json UpgradeService::status(const std::string& app, bool verify, const Peer&) {
@@ -321,7 +323,11 @@ bool UpgradeService::recover() {
   const JobEnvironment environment = this->environment();
   Recovery recovery(environment, state_, events_);
   std::string damage, pending;
-  if (recovery.find(damage)) {
+  if (const auto job = recovery.find(damage)) {
+    {
+      const std::lock_guard lock(mutex_);
+      recovered_job_ = *job;
+    }
     const bool done = recovery.run(pending);
     const std::lock_guard lock(mutex_);
     pending_recovery_ = pending;
@@ -341,6 +347,8 @@ bool UpgradeService::recover() {
     }
     tidied_ = true;
   }
+  const std::lock_guard lock(mutex_);
+  recovered_job_ = 0;
   return true;
 }
 
