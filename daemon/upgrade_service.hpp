@@ -74,7 +74,7 @@ class UpgradeService final : public Service {
   Access access_;
   std::string journal_damage_;
   std::string pending_recovery_;
-  JobId recovered_job_ = 0;  ///< whose recovery is under way or pending
+  JobId recovered_job_ = 0;     ///< whose recovery is under way or pending
   bool tidied_ = false;         ///< job thread only
   JobId last_earlier_job_ = 0;  ///< the last one of the daemon before this
   TimePoint started_;

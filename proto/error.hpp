@@ -33,7 +33,8 @@ enum class Code {
 std::string_view code_name(Code code);
 
 /// The one exception type of this project: thrown where something happens, caught at the step, the
-/// session and main. `what` names the thing, the reason and what to do next, in one sentence or two.
+/// session and main. `what` names the thing, the reason and what to do next, in one sentence or
+/// two.
 class Error : public std::runtime_error {
  public:
   Error(Code code, const std::string& what, nlohmann::json context = nlohmann::json::object())
