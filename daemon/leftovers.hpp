@@ -8,7 +8,7 @@
 
 namespace mcpu {
 
-/// Removes temporary files that a crash left where durable writes are made: in the state directory
+/// Removes scratch homes and temporary files that a crash left: in the state directory
 /// and beside the entry points' links. Those in homes are their worker's. REQUIRES: nothing is
 /// being written: called once, before anything else is started.
 void remove_leftovers(FileSystem& fs, const Layout& layout, const std::vector<EntryPoint>& entries);

@@ -113,7 +113,6 @@ void Recovery::tidy(JobId last) {
     }
     events_.close(id);
   }
-  remove_tree(tools.fs, tools.layout.state + "/scratch");
   const std::string apps = tools.layout.state + "/apps";
   if (!tools.fs.info(apps)) return;
   for (const std::string& app : tools.fs.list(apps)) {

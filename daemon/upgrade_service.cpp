@@ -38,7 +38,11 @@ UpgradeService::UpgradeService(Tools tools, const Instance& instance,
       started_(now()),
       queue_({[this](QueuedJob& job) { run_job(job); },
               [this](QueuedJob& job, const JobResult& result) { drop_job(job, result); },
-              [this] { return recover(); },
+              [this] {
+                const bool recovered = recover();
+                settled_ = true;
+                return recovered;
+              },
               [this] { return tools_.fs.info(tools_.layout.journal()).has_value(); }}) {}
 
 void UpgradeService::remove_what_a_crash_left() {
@@ -145,6 +149,8 @@ Ticket UpgradeService::submit(const JobRequest& request, const Peer& peer) {
 }
 
 std::optional<JobResult> UpgradeService::result(JobId job) {
+  // A result that is stored may still lack its final event: the recovery adds it.
+  if (!settled_ && job <= last_earlier_job_) return std::nullopt;
   const auto record = records_.read(job);
   return record ? record->result : std::nullopt;
 }

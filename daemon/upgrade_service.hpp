@@ -74,9 +74,10 @@ class UpgradeService final : public Service {
   Access access_;
   std::string journal_damage_;
   std::string pending_recovery_;
-  JobId recovered_job_ = 0;     ///< whose recovery is under way or pending
-  bool tidied_ = false;         ///< job thread only
-  JobId last_earlier_job_ = 0;  ///< the last one of the daemon before this
+  JobId recovered_job_ = 0;           ///< whose recovery is under way or pending
+  std::atomic<bool> settled_{false};  ///< the first recovery has been tried
+  bool tidied_ = false;               ///< job thread only
+  JobId last_earlier_job_ = 0;        ///< the last one of the daemon before this
   TimePoint started_;
   JobQueue queue_;  ///< last: its thread uses everything above
 };
