@@ -159,10 +159,11 @@ void Snapshot::keep_found(const FileState& state, const std::string& content) {
 }
 
 void Snapshot::discard() {
-  if (!fs_.info(directory_)) return;
   if (fs_.info(directory_ + "/found")) return remove_tree(fs_, directory_ + "/.after.json.tmp");
   remove_tree(fs_, directory_);
+  // A crash may have come between making the job's directory and the user's in it.
   const std::string job = parent_path(directory_);
+  if (!fs_.info(job)) return;
   if (fs_.list(job).empty()) fs_.remove_directory(job);
   fs_.sync_directory(fs_.info(job) ? job : parent_path(job));
 }
