@@ -12,6 +12,12 @@ inline std::string build_directory() {
   return std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path().string();
 }
 
+/// The source directory; by convention the one above the build directory.
+inline std::string source_directory() {
+  if (const char* source = std::getenv("MCPU_SOURCE")) return source;
+  return build_directory() + "/..";
+}
+
 /// Where the worker programs of this build are.
 inline std::string worker_directory() { return build_directory() + "/daemon/worker"; }
 

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "proto/error.hpp"
+#include "tests/built_programs.hpp"
 
 using namespace mcpu;
 using namespace std::chrono_literals;
@@ -39,7 +40,7 @@ TEST_CASE("an empty object is the built-in configuration") {
 }
 
 TEST_CASE("the installed example says exactly what is built in") {
-  std::ifstream file(MCPU_SOURCE_DIR "/systemd/config.example.json");
+  std::ifstream file(source_directory() + "/systemd/config.example.json");
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   const nlohmann::json effective = to_json(parse(text));
   CHECK(effective == to_json(default_configuration("/links")));
