@@ -14,6 +14,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::chrono::seconds kHomeLimit{10};
+/// More than one, so that no core idles while the last of an odd number runs.
+constexpr std::size_t kChecksPerCore = 2;
 
 }  // namespace
 
@@ -40,7 +42,7 @@ CheckJudge::Run check_runner(std::chrono::seconds deadline, StepContext& context
     }
     for (CheckRun& run : runs) run.deadline = std::min(run.deadline, left);
     return run_checks(context.tools.processes, user.who, runs,
-                      std::max(2U, std::thread::hardware_concurrency()),
+                      kChecksPerCore * std::max(1U, std::thread::hardware_concurrency()),
                       context.running.cancellation);
   };
 }
@@ -49,7 +51,7 @@ std::string make_scratch(StepContext& context, const ManagedUser& user) {
   FileSystem& fs = context.tools.fs;
   const std::string directory =
       context.tools.layout.scratch(context.plan.job) + "/" + std::to_string(user.who.uid);
-  make_directories(fs, parent_path(directory), 0711);
+  make_passing_directories(fs, parent_path(directory), 0711);
   remove_tree(fs, directory);
   fs.make_directory(directory, 0700);
   if (fs.info(directory)->uid != user.who.uid) {
@@ -166,7 +168,7 @@ void apply_post_check(const Step& step, StepContext& context) {
       failure = std::current_exception();
     }
     // However the checks ended, what the release changed must be known for the undo.
-    Home look = context.home(user, kHomeLimit);
+    Home& look = context.home(user, kHomeLimit);
     look.limit(std::chrono::steady_clock::now() + kHomeLimit, nullptr);
     note_changes(context, user, before, look.inspect());
     if (failure) std::rethrow_exception(failure);

@@ -36,7 +36,7 @@ void tell(StepContext& context, const ManagedUser& user, Tier tier, const char* 
 void put_back(StepContext& context, const ManagedUser& user, Snapshot& keeper,
               const FileState& found, const FileState& wanted, const std::string& content) {
   if (found.exists) keeper.keep_found(found, read_present(user, context, found.path));
-  Home home = context.home(user, kHomeLimit);
+  Home& home = context.home(user, kHomeLimit);
   const RestoreResult result = home.restore(wanted, content, found);
   if (result.restored) {
     tell(context, user, Tier::kInfo, "config.restored", wanted.path);
@@ -46,7 +46,7 @@ void put_back(StepContext& context, const ManagedUser& user, Snapshot& keeper,
 }
 
 void save_user(StepContext& context, const ManagedUser& user) {
-  Home home = context.home(user, kHomeLimit);
+  Home& home = context.home(user, kHomeLimit);
   context.home_locks[user.who.uid] = home.lock(kHomeLimit);
   const std::vector<FileState> states = context.snapshot(user).save(home);
   std::size_t files = 0;
@@ -103,7 +103,7 @@ WalkBack walk_back(StepContext& context, const ManagedUser& user, const FileStat
 
 void restore_user(StepContext& context, const ManagedUser& user, const std::vector<JobId>& jobs,
                   bool always) {
-  Home home = context.home(user, kHomeLimit);
+  Home& home = context.home(user, kHomeLimit);
   for (const FileState& present : home.inspect()) {
     const WalkBack walk = walk_back(context, user, present, jobs, always);
     if (!walk.wanted || walk.wanted->same_content(present)) {

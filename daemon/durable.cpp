@@ -41,6 +41,22 @@ void with_temporary(FileSystem& fs, const std::string& temporary, Change change)
   }
 }
 
+/// Makes the directory and those above it that are missing, each followed by a call of `made` with
+/// its parent.
+template <typename Made>
+void make_each(FileSystem& fs, const std::string& path, std::uint32_t mode, Made made) {
+  if (leads_to_directory(fs, path)) return;
+  const std::string parent = parent_path(path);
+  if (parent != path) make_each(fs, parent, mode, made);
+  try {
+    fs.make_directory(path, mode);
+  } catch (const Error& error) {
+    // Somebody else may have made it just now.
+    if (error.sys() != EEXIST || !leads_to_directory(fs, path)) throw;
+  }
+  made(parent);
+}
+
 void remove_directory_tree(FileSystem& fs, const std::string& path, const FileInfo& info) {
   constexpr std::uint32_t kOwnerAll = 0700;
   if ((info.mode & kOwnerAll) != kOwnerAll) fs.set_mode(path, info.mode | kOwnerAll);
@@ -101,16 +117,11 @@ void link_durably(FileSystem& fs, const std::string& target, const std::string& 
 }
 
 void make_directories(FileSystem& fs, const std::string& path, std::uint32_t mode) {
-  if (leads_to_directory(fs, path)) return;
-  const std::string parent = parent_path(path);
-  if (parent != path) make_directories(fs, parent, mode);
-  try {
-    fs.make_directory(path, mode);
-  } catch (const Error& error) {
-    // Somebody else may have made it just now.
-    if (error.sys() != EEXIST || !leads_to_directory(fs, path)) throw;
-  }
-  fs.sync_directory(parent);
+  make_each(fs, path, mode, [&](const std::string& parent) { fs.sync_directory(parent); });
+}
+
+void make_passing_directories(FileSystem& fs, const std::string& path, std::uint32_t mode) {
+  make_each(fs, path, mode, [](const std::string&) {});
 }
 
 void remove_tree(FileSystem& fs, const std::string& path) {

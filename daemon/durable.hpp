@@ -26,6 +26,8 @@ void link_durably(FileSystem& fs, const std::string& target, const std::string& 
 
 /// Creates a directory and those above it that are missing, and syncs each parent it changed.
 void make_directories(FileSystem& fs, const std::string& path, std::uint32_t mode);
+/// The same without a sync, for what nobody misses after a crash.
+void make_passing_directories(FileSystem& fs, const std::string& path, std::uint32_t mode);
 
 /// Removes a file, link or a whole directory tree without following links; nothing there is fine.
 /// Directories that were made read-only are made writable first. Does not sync.

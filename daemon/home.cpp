@@ -99,24 +99,42 @@ void Home::limit(Deadline deadline, const Cancellation* cancellation) {
   cancellation_ = cancellation;
 }
 
-std::unique_ptr<Worker> Home::begin(json request, Deadline deadline) {
-  auto worker = processes_.start(WorkerKind::kConfig, who_);
-  worker->link().limit(deadline, cancellation_);
-  worker->link().send(request);
-  return worker;
+void Home::warm_up() noexcept {
+  try {
+    if (!worker_) worker_ = processes_.start(WorkerKind::kConfig, who_);
+  } catch (const std::exception&) {
+    // The first call fails in the same way, and is heard.
+  }
+}
+
+template <typename Talk>
+auto Home::converse(const json& request, Deadline deadline, Talk talk) {
+  try {
+    // Its user may have ended it since the last call, and what it says unasked is no answer.
+    if (worker_ && !worker_->link().is_quiet()) worker_.reset();
+    if (!worker_) worker_ = processes_.start(WorkerKind::kConfig, who_);
+    worker_->link().limit(deadline, cancellation_);
+    worker_->link().send(request);
+    return talk(worker_->link());
+  } catch (...) {
+    // Where the conversation stands is unknown, and a worker that lied is not asked again.
+    worker_.reset();
+    throw;
+  }
 }
 
 UniqueFd Home::lock(std::chrono::milliseconds wait) {
   auto request = to_request("lock", who_, {});
   request["wait_ms"] = wait.count();
-  const auto worker =
-      begin(request, std::min(deadline_, std::chrono::steady_clock::now() + wait + kAnswer));
-  const auto answer = worker->link().receive();
-  // Without a file system below it there is nothing to hold.
-  if (reading(who_, [&] { return answer.at("memory").get<bool>(); })) return {};
-  auto descriptor = worker->link().receive_with_descriptor().second;
-  verify_lock(descriptor, who_);
-  return descriptor;
+  const auto deadline = std::min(deadline_, std::chrono::steady_clock::now() + wait + kAnswer);
+  return converse(request, deadline, [&](WorkerLink& link) -> UniqueFd {
+    const auto answer = link.receive();
+    // Without a file system below it there is nothing to hold.
+    if (reading(who_, [&] { return answer.at("memory").get<bool>(); })) return {};
+    auto descriptor = link.receive_with_descriptor().second;
+    verify_lock(descriptor, who_);
+    return descriptor;
+  });
 }
 
 FileState Home::receive_state(WorkerLink& link, const ManagedFile& file) {
@@ -138,33 +156,34 @@ FileState Home::receive_state(WorkerLink& link, const ManagedFile& file) {
 }
 
 std::vector<FileState> Home::save(const Sink& sink) {
-  const auto worker = begin(to_request("save", who_, files_), deadline_);
-  std::vector<FileState> states;
-  for (const auto& file : files_) {
-    states.push_back(receive_state(worker->link(), file));
-    const auto& state = states.back();
-    if (state.exists && state.problem.empty()) {
-      receive_content(worker->link(), who_, state, sink);
+  return converse(to_request("save", who_, files_), deadline_, [&](WorkerLink& link) {
+    std::vector<FileState> states;
+    for (const auto& file : files_) {
+      states.push_back(receive_state(link, file));
+      const auto& state = states.back();
+      if (state.exists && state.problem.empty()) receive_content(link, who_, state, sink);
     }
-  }
-  return states;
+    return states;
+  });
 }
 
 std::vector<FileState> Home::inspect() {
-  const auto worker = begin(to_request("inspect", who_, files_), deadline_);
-  std::vector<FileState> states;
-  for (const auto& file : files_) states.push_back(receive_state(worker->link(), file));
-  return states;
+  return converse(to_request("inspect", who_, files_), deadline_, [&](WorkerLink& link) {
+    std::vector<FileState> states;
+    for (const auto& file : files_) states.push_back(receive_state(link, file));
+    return states;
+  });
 }
 
 std::vector<std::string> Home::parse() {
-  const auto worker = begin(to_request("parse", who_, files_), deadline_);
-  const auto answer = worker->link().receive();
-  auto problems =
-      reading(who_, [&] { return answer.at("problems").get<std::vector<std::string>>(); });
-  if (problems.size() > files_.size()) throw lie(who_, "sent more problems than there are files");
-  for (auto& problem : problems) problem = bounded(std::move(problem));
-  return problems;
+  return converse(to_request("parse", who_, files_), deadline_, [&](WorkerLink& link) {
+    const auto answer = link.receive();
+    auto problems =
+        reading(who_, [&] { return answer.at("problems").get<std::vector<std::string>>(); });
+    if (problems.size() > files_.size()) throw lie(who_, "sent more problems than there are files");
+    for (auto& problem : problems) problem = bounded(std::move(problem));
+    return problems;
+  });
 }
 
 RestoreResult Home::restore(const FileState& wanted, const std::string& content,
@@ -177,23 +196,27 @@ RestoreResult Home::restore(const FileState& wanted, const std::string& content,
   auto request = to_request("restore", who_, {});
   request["wanted"] = to_json(wanted);
   if (expected) request["expected"] = to_json(*expected);
-  const auto worker = begin(std::move(request), deadline_);
-  for (std::size_t at = 0; wanted.exists && at < content.size(); at += kPieceBytes) {
-    worker->link().send_bytes(std::string_view(content).substr(at, kPieceBytes));
-  }
-  const auto answer = worker->link().receive();
-  return reading(who_, [&] {
-    return RestoreResult{wanted.path, answer.at("restored").get<bool>(),
-                         bounded(answer.at("problem").get<std::string>())};
+  return converse(request, deadline_, [&](WorkerLink& link) {
+    for (std::size_t at = 0; wanted.exists && at < content.size(); at += kPieceBytes) {
+      link.send_bytes(std::string_view(content).substr(at, kPieceBytes));
+    }
+    const auto answer = link.receive();
+    return reading(who_, [&] {
+      return RestoreResult{wanted.path, answer.at("restored").get<bool>(),
+                           bounded(answer.at("problem").get<std::string>())};
+    });
   });
 }
 
-void Home::clean() { begin(to_request("clean", who_, files_), deadline_)->link().receive(); }
+void Home::clean() {
+  converse(to_request("clean", who_, files_), deadline_,
+           [](WorkerLink& link) { return link.receive(); });
+}
 
 void Home::fill_scratch(const std::string& directory) {
   auto request = to_request("fill_scratch", who_, files_);
   request["directory"] = escape_path(directory);
-  begin(std::move(request), deadline_)->link().receive();
+  converse(request, deadline_, [](WorkerLink& link) { return link.receive(); });
 }
 
 }  // namespace mcpu

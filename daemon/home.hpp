@@ -55,11 +55,16 @@ struct RestoreResult {
   std::string problem;    ///< why not
 };
 
-/// One user's home, reached only through workers with that user's rights. Every call starts one
-/// worker and ends it. Job thread only. `who.home` that is missing or denied: Error{kIo} naming it.
+/// One user's home, reached only through a worker with that user's rights. The worker starts with
+/// the first call and serves the following ones, one at a time; it ends with this object, and at
+/// once when a call fails in any way: the next one starts another. Job thread only. `who.home` that
+/// is missing or denied: Error{kIo} naming it.
 class Home {
  public:
   Home(ProcessPort& processes, Identity who, std::vector<ManagedFile> files);
+
+  /// Starts the worker ahead of the first call, which then need not wait for it.
+  void warm_up() noexcept;
 
   const Identity& who() const { return who_; }
   const std::vector<ManagedFile>& files() const { return files_; }
@@ -94,13 +99,16 @@ class Home {
   void fill_scratch(const std::string& directory);
 
  private:
-  /// A worker that has been sent the operation, its link limited.
-  std::unique_ptr<Worker> begin(nlohmann::json request, Deadline deadline);
+  /// Sends the request to the worker, its link limited, and returns what `talk` makes of the
+  /// answer.
+  template <typename Talk>
+  auto converse(const nlohmann::json& request, Deadline deadline, Talk talk);
   FileState receive_state(WorkerLink& link, const ManagedFile& file);
 
   ProcessPort& processes_;
   Identity who_;
   std::vector<ManagedFile> files_;
+  std::unique_ptr<Worker> worker_;
   Deadline deadline_ = Deadline::max();
   const Cancellation* cancellation_ = nullptr;
 };

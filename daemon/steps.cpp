@@ -11,8 +11,9 @@ StepContext::StepContext(Tools the_tools, const Plan& the_plan, JobLog& the_log)
       releases(tools.fs, tools.layout, plan.app),
       entry_points(tools.fs, tools.layout, plan.app, plan.entry_points, tools.launcher) {}
 
-Home StepContext::home(const ManagedUser& user, std::chrono::seconds deadline) {
-  Home home(tools.processes, user.who, plan.files);
+Home& StepContext::home(const ManagedUser& user, std::chrono::seconds deadline) {
+  Home& home =
+      homes_.try_emplace(user.who.uid, tools.processes, user.who, plan.files).first->second;
   home.limit(std::chrono::steady_clock::now() + deadline, running.cancellation);
   return home;
 }

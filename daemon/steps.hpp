@@ -60,13 +60,17 @@ struct StepContext {
   std::function<void(const nlohmann::json&)> note;
 
   StepContext(Tools tools, const Plan& plan, JobLog& log);
-  Home home(const ManagedUser& user, std::chrono::seconds deadline);
+  /// The user's home with `deadline` for what follows; one worker serves it during the whole job.
+  Home& home(const ManagedUser& user, std::chrono::seconds deadline);
   Snapshot snapshot(const ManagedUser& user, JobId job);
   Snapshot snapshot(const ManagedUser& user) { return snapshot(user, plan.job); }
   /// Throws Error{kBusy} naming the first home that is away.
   void require_homes() const;
   /// The managed users whose homes this job works on.
   std::vector<ManagedUser> active_users() const;
+
+ private:
+  std::map<std::uint32_t, Home> homes_;
 };
 
 /// What the journal knows of a step that is being undone.

@@ -132,6 +132,12 @@ bool take_descriptors(msghdr& message, UniqueFd* descriptor) {
   return acceptable;
 }
 
+/// As recv of one byte, which stays where it is.
+ssize_t peek(int socket) {
+  char first = 0;
+  return ::recv(socket, &first, 1, MSG_PEEK | MSG_DONTWAIT);
+}
+
 /// sendmsg of what is left of header and payload, with the descriptor beside the first byte.
 ssize_t send_some(int socket, std::string_view head, std::string_view body, int descriptor) {
   std::array<iovec, 2> parts{iovec{const_cast<char*>(head.data()), head.size()},
@@ -172,6 +178,18 @@ void WorkerLink::limit(Deadline deadline, const Cancellation* cancellation) {
   deadline_ = deadline;
   cancellation_ = cancellation;
 }
+
+bool WorkerLink::await_frame() {
+  for (;;) {
+    check_limits();
+    const auto there = peek(socket_.get());
+    if (there > 0) return true;
+    if (there == 0 || is_gone(errno)) return false;
+    wait_for(POLLIN);
+  }
+}
+
+bool WorkerLink::is_quiet() const { return peek(socket_.get()) < 0 && errno == EAGAIN; }
 
 void WorkerLink::send(const json& message) { send_frame(kJson, to_payload(message), -1); }
 

@@ -35,6 +35,12 @@ class WorkerLink {
   /// with Error{kCancelled} as soon as `cancellation` (may be null; not owned) is requested.
   void limit(Deadline deadline, const Cancellation* cancellation);
 
+  /// Waits for the next frame. False: the other end has closed the link, and nothing is left to
+  /// read. Fails as receive() does when a limit is reached.
+  bool await_frame();
+  /// Whether the other end is still there and has sent nothing that was not read. Does not wait.
+  bool is_quiet() const;
+
   /// If the other end has gone, the error it left behind is thrown, as by receive().
   void send(const nlohmann::json& message);
   void send_bytes(std::string_view bytes);

@@ -141,7 +141,7 @@ void fill_scratch(const Request& request, WorkerLink& link) {
     // What is unfit to be saved was reported by then; the checks see a home without it.
     if (!state.exists || !state.problem.empty()) continue;
     const auto copy = directory + "/" + file.path;
-    make_directories(fs, parent_path(copy), 0700);
+    make_passing_directories(fs, parent_path(copy), 0700);
     remove_tree(fs, copy);
     fs.create(copy, 0600)->write_at(0, content);
     fs.set_mode(copy, state.mode & 0777);
@@ -169,9 +169,7 @@ void dispatch(const Request& request, WorkerLink& link) {
                                  "\": daemon and worker are of different versions");
 }
 
-}  // namespace
-
-void serve_home(WorkerLink& link, FileSystem& fs, bool privileged) {
+void serve_one(WorkerLink& link, FileSystem& fs, bool privileged) {
   auto message = link.receive();
   try {
     const auto request = read_request(std::move(message), fs, privileged);
@@ -184,6 +182,12 @@ void serve_home(WorkerLink& link, FileSystem& fs, bool privileged) {
                                                      "understand: ") +
                                              error.what()));
   }
+}
+
+}  // namespace
+
+void serve_home(WorkerLink& link, FileSystem& fs, bool privileged) {
+  while (link.await_frame()) serve_one(link, fs, privileged);
 }
 
 }  // namespace mcpu

@@ -5,13 +5,14 @@
 
 namespace mcpu {
 
-/// Serves the one operation on a home that the daemon asks for over `link`, then returns; failures
-/// of the work are sent back. `privileged`: this process is root and gives restored files to their
-/// owner. Throws Error only when the link itself fails: the daemon has gone.
+/// Serves the operations on a home that the daemon asks for over `link`, one after the other, until
+/// it closes the link; failures of the work are sent back. `privileged`: this process is root and
+/// gives restored files to their owner. Throws Error only when the link itself fails.
 ///
 /// A request is {operation, home, uid, user, files: [{path, format}], ...}, paths escaped:
-///   lock          wait_ms        -> {locked}, and its descriptor beside it, {locked, memory} if
-///   none save                         -> for each file {state}, then its content in bytes frames
+///   lock          wait_ms        -> {locked, memory}; then the descriptor that holds it, beside
+///                                   {lock}, unless the lock is one in memory
+///   save                         -> for each file {state}, then its content in bytes frames
 ///   inspect                      -> for each file {state}
 ///   parse                        -> {problems}
 ///   restore       wanted, expected; then the content in bytes frames -> {restored, problem}
