@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "proto/error.hpp"
+#include "proto/json_depth.hpp"
 #include "proto/text.hpp"
 
 namespace mcpu {
@@ -28,26 +29,6 @@ Error link_closed() {
 }
 
 bool is_gone(int errno_value) { return errno_value == EPIPE || errno_value == ECONNRESET; }
-
-/// Counting brackets before parsing: the parser would build the whole nest first.
-bool deeper_than(std::string_view text, unsigned limit) {
-  unsigned depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      if (++depth > limit) return true;
-    } else if ((c == ']' || c == '}') && depth > 0) {
-      --depth;
-    }
-  }
-  return false;
-}
 
 /// What a worker may say of its work. It cannot cancel a job or blame the client.
 bool may_come_from_worker(Code code) {

@@ -1,32 +1,12 @@
 #include "proto/codec.hpp"
 
+#include "proto/json_depth.hpp"
 #include "proto/parameters.hpp"
 #include "proto/text.hpp"
 
 namespace mcpu {
 
 namespace {
-
-/// How deeply a JSON text nests, at most `limit + 1`. Looks at brackets outside of strings only: it
-/// runs before the parser, which would build whatever is there.
-bool deeper_than(std::string_view text, std::size_t limit) {
-  std::size_t depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      in_string = c != '"';
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      if (++depth > limit) return true;
-    } else if ((c == ']' || c == '}') && depth > 0) {
-      --depth;
-    }
-  }
-  return false;
-}
 
 nlohmann::json parse_frame(std::string_view text, std::size_t max_depth) {
   if (deeper_than(text, max_depth)) {
