@@ -46,6 +46,11 @@ CheckResult accept_result(const Identity& who, const CheckRun& run, const json& 
   if (result.passed && (!exit_accepted || result.signal != 0 || result.timed_out)) {
     throw lie(who, "called \"" + run.name + "\" passed, which it was not");
   }
+  const bool known = std::ranges::find(run.forbid, result.forbidden) != run.forbid.end();
+  if (!result.forbidden.empty() && (result.passed || !known)) {
+    throw lie(who,
+              "found a text in the output of \"" + run.name + "\" that it was not to look for");
+  }
   if (result.output.size() > kMaxOutputBytes || result.reason.size() > kMaxReasonBytes) {
     throw lie(who, "sent more output of \"" + run.name + "\" than is kept");
   }
@@ -54,18 +59,9 @@ CheckResult accept_result(const Identity& who, const CheckRun& run, const json& 
 
 }  // namespace
 
-bool CheckResult::fails_like(const CheckResult& other) const {
-  // The reason names the forbidden text.
-  return passed == other.passed && exit_code == other.exit_code && signal == other.signal &&
-         timed_out == other.timed_out && reason == other.reason;
-}
-
 bool CheckResult::fails_worse_than(const CheckResult& other) const {
-  const auto forbidden = [](const CheckResult& result) {
-    return result.reason.find("output contains") != std::string::npos;
-  };
   return (signal != 0 && other.signal == 0) || (timed_out && !other.timed_out) ||
-         (forbidden(*this) && !forbidden(other));
+         (!forbidden.empty() && other.forbidden.empty());
 }
 
 std::vector<CheckResult> run_checks(ProcessPort& processes, const Identity& who,

@@ -39,13 +39,11 @@ struct CheckResult {
   int exit_code = -1;  ///< -1: ended by a signal or not started
   int signal = 0;
   bool timed_out = false;
-  std::string reason;  ///< why it did not pass, one line: "exit code 2", "output contains ..."
-  std::string output;  ///< UTF-8, bounded: stdout and stderr, the middle left out if long
+  std::string reason;     ///< why it did not pass, one line: "exit code 2", "output contains ..."
+  std::string forbidden;  ///< the text of CheckSpec::forbid that it printed; empty: none
+  std::string output;     ///< UTF-8, bounded: stdout and stderr, the middle left out if long
   std::chrono::milliseconds duration{0};
 
-  /// The same failure for the comparison with the release before: exit code, signal and time-out
-  /// agree, and the same forbidden text.
-  bool fails_like(const CheckResult& other) const;
   /// Fails in a way that is not just another exit code: by a signal, a time-out or a forbidden text
   /// that the other run did not have. Exit codes alone change between releases for the same cause.
   bool fails_worse_than(const CheckResult& other) const;

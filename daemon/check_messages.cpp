@@ -58,10 +58,15 @@ CheckRun check_run_from_json(const json& object) {
 }
 
 json check_result_to_json(const CheckResult& result) {
-  return {{"name", to_utf8(result.name)},     {"passed", result.passed},
-          {"exit_code", result.exit_code},    {"signal", result.signal},
-          {"timed_out", result.timed_out},    {"reason", to_utf8(result.reason)},
-          {"output", to_utf8(result.output)}, {"duration_ms", result.duration.count()}};
+  return {{"name", to_utf8(result.name)},
+          {"passed", result.passed},
+          {"exit_code", result.exit_code},
+          {"signal", result.signal},
+          {"timed_out", result.timed_out},
+          {"reason", to_utf8(result.reason)},
+          {"forbidden", escape_path(result.forbidden)},
+          {"output", to_utf8(result.output)},
+          {"duration_ms", result.duration.count()}};
 }
 
 CheckResult check_result_from_json(const json& object) {
@@ -73,6 +78,7 @@ CheckResult check_result_from_json(const json& object) {
     result.signal = object.at("signal").get<int>();
     result.timed_out = object.at("timed_out").get<bool>();
     result.reason = object.at("reason").get<std::string>();
+    result.forbidden = raw(object, "forbidden");
     result.output = object.at("output").get<std::string>();
     result.duration = std::chrono::milliseconds(object.at("duration_ms").get<std::int64_t>());
     return result;

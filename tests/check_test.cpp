@@ -107,6 +107,7 @@ TEST_CASE("a forbidden text fails a check that exits with 0, wherever it stands 
   CHECK_FALSE(result.passed);
   CHECK(result.exit_code == 0);
   CHECK(result.reason == "output contains \"Traceback\"");
+  CHECK(result.forbidden == "Traceback");
 }
 
 TEST_CASE("of a long output the beginning and the end are kept") {
@@ -224,17 +225,26 @@ TEST_CASE("a check that kills those that watch over it fails, and nothing of it 
   CHECK_FALSE(alive(file));
 }
 
-TEST_CASE("failures are alike only if they fail in the same way") {
-  CheckResult one;
-  one.exit_code = 1;
-  one.reason = "exit code 1";
-  auto other = one;
-  CHECK(one.fails_like(other));
-  other.reason = "exit code 1, and output contains \"Traceback\"";
-  CHECK_FALSE(one.fails_like(other));
-  other = one;
-  other.timed_out = true;
-  CHECK_FALSE(one.fails_like(other));
+TEST_CASE(
+    "a signal, a time-out or a forbidden text is worse than an exit code, another code is not") {
+  CheckResult before;
+  before.exit_code = 1;
+  before.reason = "exit code 1";
+  CheckResult now = before;
+  now.exit_code = 2;
+  CHECK_FALSE(now.fails_worse_than(before));
+  // What a reason merely quotes says nothing.
+  now.reason = "cannot be run: output contains a directory";
+  CHECK_FALSE(now.fails_worse_than(before));
+  now.forbidden = "Traceback";
+  CHECK(now.fails_worse_than(before));
+  before.forbidden = "[ERR]";
+  CHECK_FALSE(now.fails_worse_than(before));
+  now.timed_out = true;
+  CHECK(now.fails_worse_than(before));
+  before.timed_out = true;
+  now.signal = 11;
+  CHECK(now.fails_worse_than(before));
 }
 
 TEST_CASE("a lying check worker is caught") {
@@ -244,14 +254,17 @@ TEST_CASE("a lying check worker is caught") {
   good.exit_code = 0;
   auto failed = good;
   failed.exit_code = 1;
+  auto accusing = good;
+  accusing.passed = false;
+  accusing.forbidden = "a text nobody forbade";
   auto huge = good;
   huge.output.assign(500'000, 'x');
   const auto answer = [](const json& index, const CheckResult& result) {
     return json{{"index", index}, {"result", check_result_to_json(result)}};
   };
-  for (const json& lie :
-       {answer(7, good), answer(-1, good), answer("0", good), answer(0, failed), answer(0, huge),
-        json{{"index", 0}}, json{{"index", 0}, {"result", {{"passed", "yes"}}}}, json::object()}) {
+  for (const json& lie : {answer(7, good), answer(-1, good), answer("0", good), answer(0, failed),
+                          answer(0, huge), answer(0, accusing), json{{"index", 0}},
+                          json{{"index", 0}, {"result", {{"passed", "yes"}}}}, json::object()}) {
     ThreadProcesses processes;
     processes.run(WorkerKind::kCheck, [&](WorkerLink& link, const Identity&) {
       link.receive();

@@ -87,7 +87,7 @@ std::string seconds(std::chrono::milliseconds time) {
   return text + " s";
 }
 
-std::string quoted(const std::string& text) { return "\"" + to_utf8(text) + "\""; }
+std::string in_quotes(const std::string& text) { return "\"" + to_utf8(text) + "\""; }
 
 class Keeper {
  public:
@@ -176,9 +176,10 @@ class Keeper {
     result_.duration = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start_);
     result_.output = to_utf8(output_.text());
     result_.reason = ending();
-    if (const auto text = output_.forbidden(); !text.empty()) {
-      result_.reason +=
-          (result_.reason.empty() ? "" : ", and ") + ("output contains " + quoted(text));
+    result_.forbidden = output_.forbidden();
+    if (!result_.forbidden.empty()) {
+      result_.reason += (result_.reason.empty() ? "" : ", and ") +
+                        ("output contains " + in_quotes(result_.forbidden));
     }
     if (!all_gone && result_.reason.empty()) result_.reason = "left processes that cannot be ended";
     result_.passed = result_.reason.empty();
