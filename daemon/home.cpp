@@ -219,4 +219,28 @@ void Home::fill_scratch(const std::string& directory) {
   converse(request, deadline_, [](WorkerLink& link) { return link.receive(); });
 }
 
+StaleFound Home::find_stale(const StaleQuery& query) {
+  auto request = to_request("find_stale", who_, {});
+  request["query"] = to_json(query);
+  return converse(request, deadline_, [&](WorkerLink& link) {
+    const auto answer = link.receive();
+    return reading(who_, [&] { return stale_found_from_json(answer.at("found"), query); });
+  });
+}
+
+bool Home::remove_stale(const StaleLink& link) {
+  auto request = to_request("remove_stale", who_, {});
+  request["link"] = {{"path", escape_path(link.path)}, {"target", escape_path(link.target)}};
+  return converse(request, deadline_, [&](WorkerLink& worker) {
+    const auto answer = worker.receive();
+    return reading(who_, [&] { return answer.at("removed").get<bool>(); });
+  });
+}
+
+void Home::put_back_stale(const StaleLink& link) {
+  auto request = to_request("put_back_stale", who_, {});
+  request["link"] = {{"path", escape_path(link.path)}, {"target", escape_path(link.target)}};
+  converse(request, deadline_, [](WorkerLink& worker) { return worker.receive(); });
+}
+
 }  // namespace mcpu

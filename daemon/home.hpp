@@ -10,6 +10,7 @@
 #include "daemon/digest.hpp"
 #include "daemon/file_system.hpp"
 #include "daemon/processes.hpp"
+#include "daemon/stale.hpp"
 
 namespace mcpu {
 
@@ -97,6 +98,12 @@ class Home {
   /// Fills `directory` (made by the daemon, owned by the user) with copies of the managed files,
   /// for checks that must not touch the real ones.
   void fill_scratch(const std::string& directory);
+
+  /// Old installations of an application in this home. What the worker says is checked.
+  StaleFound find_stale(const StaleQuery& query);
+  /// As remove_stale_link() and put_back_stale_link().
+  bool remove_stale(const StaleLink& link);
+  void put_back_stale(const StaleLink& link);
 
  private:
   /// Sends the request to the worker, its link limited, and returns what `talk` makes of the

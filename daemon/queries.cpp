@@ -6,7 +6,9 @@
 
 #include "daemon/denied_releases.hpp"
 #include "daemon/dry_run.hpp"
+#include "daemon/durable.hpp"
 #include "daemon/retention.hpp"
+#include "daemon/stale.hpp"
 #include "daemon/version.hpp"
 #include "proto/error.hpp"
 
@@ -131,6 +133,7 @@ json Queries::application(const Application& app, bool verify) const {
       for (const auto& text : entry_points.problems())
         document["problems"].push_back(problem(text));
     }
+    add_copies(app, document);
   } catch (const Error& error) {
     document["problems"].push_back(problem(error.what()));
   }
@@ -179,6 +182,30 @@ void Queries::add_denied(const Application& app, const Newest& newest, json& doc
                     ") and is not tried again unattended"},
        {"remedy", "wait for a newer release; 'mcpctl logs " + std::to_string(denied->job) +
                       "' tells more, 'mcpctl upgrade --force' tries it again"}});
+}
+
+void Queries::add_copies(const Application& app, json& document) const {
+  StaleQuery query;
+  query.directories = {kSystemCommands};
+  if (environment_.user_mode) {
+    for (auto& directory : home_commands(own_identity().home)) {
+      query.directories.push_back(std::move(directory));
+    }
+  }
+  for (const EntryPoint& entry : app.entry_points) {
+    query.commands.push_back({entry.name, entry.link, ""});
+  }
+  query.recognize = app.recognize;
+  FileSystem& fs = environment_.tools.fs;
+  for (const PipCopy& copy : find_stale(fs, query).copies) {
+    const bool system = parent_path(copy.script) == kSystemCommands;
+    document["problems"].push_back(
+        {{"what", copy.distribution + " " + copy.version +
+                      ", installed with pip, is another copy of " + app.name + "; it brought " +
+                      escape_path(copy.script)},
+         {"remedy", uninstall_line(fs, copy, system) + ", then 'mcpctl upgrade' if that took " +
+                        escape_path(copy.script) + " along"}});
+  }
 }
 
 void Queries::add_way_back(const ApplicationState& state, const ReleaseStore& store,

@@ -35,6 +35,9 @@ class Queries {
   void add_current(const Application& app, const ReleaseStore& store, bool verify,
                    nlohmann::json& document) const;
   void add_denied(const Application& app, const Newest& newest, nlohmann::json& document) const;
+  /// Copies that pip installed, as far as they lie outside of other people's homes: a full upgrade
+  /// tells of those.
+  void add_copies(const Application& app, nlohmann::json& document) const;
   void add_way_back(const ApplicationState& state, const ReleaseStore& store,
                     nlohmann::json& document) const;
   nlohmann::json stored_release(const Application& app, const ReleaseStore& store,

@@ -28,16 +28,6 @@ void warn_left_alone(StepContext& context, const std::vector<std::string>& paths
   }
 }
 
-/// Directories in which people and scripts put links to commands.
-std::vector<std::string> link_directories(const StepContext& context) {
-  std::vector<std::string> directories{"/usr/local/bin"};
-  for (const ManagedUser& user : context.plan.users) {
-    directories.push_back(user.who.home + "/.local/bin");
-    directories.push_back(user.who.home + "/bin");
-  }
-  return directories;
-}
-
 }  // namespace
 
 void apply_stage(const Step& step, StepContext& context) {
@@ -121,38 +111,6 @@ void undo_leave(StepContext& context) {
   const bool recorded = context.tools.fs.info(directory + "/entry-points.json").has_value();
   if (recorded && !context.entry_points.in_place()) context.entry_points.install();
   remove_durably(context.tools.fs, directory);
-}
-
-void apply_stale(StepContext& context) {
-  FileSystem& fs = context.tools.fs;
-  const std::string checkout =
-      context.entry_points.recorded_checkout(context.tools.layout.adoption(context.plan.app));
-  if (checkout.empty()) return;
-  for (const std::string& directory : link_directories(context)) {
-    for (const EntryPoint& entry : context.plan.entry_points) {
-      const std::string path = directory + "/" + entry.name;
-      const auto info = fs.info(path);
-      if (path == entry.link || !info || info->type != FileType::kLink) continue;
-      const std::string target = fs.read_link(path);
-      if (target != checkout + "/" + entry.path) continue;
-      if (!fs.writable(directory)) {
-        context.log.warning("stale.found", {{"link", escape_path(path)}});
-        continue;
-      }
-      context.note({{"path", escape_path(path)}, {"target", escape_path(target)}});
-      remove_durably(fs, path);
-      context.log.info("stale.removed",
-                       {{"link", escape_path(path)}, {"target", escape_path(target)}});
-    }
-  }
-}
-
-void undo_stale(StepContext& context, const StepTrace& trace) {
-  for (const json& note : trace.notes) {
-    const std::string path = unescape_path(note.at("path").get<std::string>());
-    if (context.tools.fs.info(path)) continue;
-    link_durably(context.tools.fs, unescape_path(note.at("target").get<std::string>()), path);
-  }
 }
 
 }  // namespace mcpu

@@ -85,7 +85,8 @@ void apply_step(const Step& step, StepContext& context);
 /// yet.
 void undo_step(const Step& step, StepContext& context, const StepTrace& trace);
 
-// The steps themselves, by what they work on: release_steps.cpp, config_steps.cpp, check_steps.cpp.
+// The steps themselves, by what they work on: release_steps.cpp, stale_steps.cpp, config_steps.cpp,
+// check_steps.cpp.
 void apply_stage(const Step& step, StepContext& context);
 void undo_stage(const Step& step, StepContext& context);
 void apply_activate(const Step& step, StepContext& context);

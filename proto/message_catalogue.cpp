@@ -87,6 +87,9 @@ constexpr auto kMessages = std::to_array<Message>({
     {"stage.exists", "{release} is already staged and verified"},
     {"stage.progress", "staged {done} of {total} files, {bytes} bytes"},
     {"stage.reused", "{files} unchanged files taken from the release before"},
+    {"stale.copy",
+     "stale: {distribution}, installed with pip, is another copy of this application (it brought "
+     "{link}): remove it with '{fix}', then 'mcpctl upgrade' if that took {link} along"},
     {"stale.found",
      "stale: {link} still leads into the old checkout and cannot be removed by this user"},
     {"stale.removed", "removed the stale link {link}, which led to {target}"},

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "daemon/durable.hpp"
+#include "daemon/stale.hpp"
 #include "daemon/worker/managed_file.hpp"
 #include "daemon/worker/restore_operation.hpp"
 #include "daemon/worker/syntax.hpp"
@@ -149,6 +150,25 @@ void fill_scratch(const Request& request, WorkerLink& link) {
   link.send(json::object());
 }
 
+void find_stale(const Request& request, WorkerLink& link) {
+  const auto query = stale_query_from_json(request.message.at("query"));
+  link.send({{"found", to_json(mcpu::find_stale(request.view.fs, query))}});
+}
+
+StaleLink link_in(const Request& request) {
+  const auto& object = request.message.at("link");
+  return {path_in(object, "path"), path_in(object, "target")};
+}
+
+void remove_stale(const Request& request, WorkerLink& link) {
+  link.send({{"removed", remove_stale_link(request.view.fs, link_in(request))}});
+}
+
+void put_back_stale(const Request& request, WorkerLink& link) {
+  put_back_stale_link(request.view.fs, link_in(request));
+  link.send(json::object());
+}
+
 void dispatch(const Request& request, WorkerLink& link) {
   struct Operation {
     std::string_view name;
@@ -160,7 +180,10 @@ void dispatch(const Request& request, WorkerLink& link) {
                                           Operation{"parse", parse},
                                           Operation{"restore", restore},
                                           Operation{"clean", clean},
-                                          Operation{"fill_scratch", fill_scratch}};
+                                          Operation{"fill_scratch", fill_scratch},
+                                          Operation{"find_stale", find_stale},
+                                          Operation{"remove_stale", remove_stale},
+                                          Operation{"put_back_stale", put_back_stale}};
   const auto name = request.message.at("operation").get<std::string>();
   for (const auto& operation : kOperations) {
     if (operation.name == name) return operation.run(request, link);

@@ -18,6 +18,9 @@ namespace mcpu {
 ///   restore       wanted, expected; then the content in bytes frames -> {restored, problem}
 ///   clean                        -> {}
 ///   fill_scratch  directory      -> {}
+///   find_stale    query          -> {found}
+///   remove_stale  link           -> {removed}
+///   put_back_stale  link         -> {}
 void serve_home(WorkerLink& link, FileSystem& fs, bool privileged);
 
 }  // namespace mcpu

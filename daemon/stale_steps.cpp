@@ -1,0 +1,89 @@
+#include "daemon/durable.hpp"
+#include "daemon/stale.hpp"
+#include "daemon/steps.hpp"
+#include "proto/error.hpp"
+
+namespace mcpu {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::chrono::seconds kHomeLimit{10};
+
+StaleQuery query_of(const StepContext& context, std::vector<std::string> directories) {
+  const std::string checkout =
+      context.entry_points.recorded_checkout(context.tools.layout.adoption(context.plan.app));
+  StaleQuery query;
+  query.directories = std::move(directories);
+  for (const EntryPoint& entry : context.plan.entry_points) {
+    const std::string target = checkout.empty() ? "" : checkout + "/" + entry.path;
+    query.commands.push_back({entry.name, entry.link, target});
+  }
+  query.recognize = context.running.app->recognize;
+  return query;
+}
+
+/// Notes and removes one link. `user`: in whose home; null: in none.
+void remove_one(StepContext& context, const StaleLink& link, const ManagedUser* user) {
+  const json shown{{"link", escape_path(link.path)}, {"target", escape_path(link.target)}};
+  const auto tell = [&](Tier tier, const char* id) {
+    if (user) return context.log.emit_about(user->who.uid, tier, id, shown);
+    context.log.emit({tier, id, shown});
+  };
+  if (!user && !context.tools.fs.writable(parent_path(link.path))) {
+    return tell(Tier::kWarning, "stale.found");
+  }
+  json note{{"path", escape_path(link.path)}, {"target", escape_path(link.target)}};
+  if (user) note["uid"] = user->who.uid;
+  context.note(note);
+  const bool removed = user ? context.home(*user, kHomeLimit).remove_stale(link)
+                            : remove_stale_link(context.tools.fs, link);
+  if (removed) return tell(Tier::kInfo, "stale.removed");
+  tell(Tier::kWarning, "stale.found");
+}
+
+void tell_copies(StepContext& context, const std::vector<PipCopy>& copies,
+                 const ManagedUser* user) {
+  for (const PipCopy& copy : copies) {
+    const json fields{{"distribution", copy.distribution + " " + copy.version},
+                      {"link", escape_path(copy.script)},
+                      {"fix", uninstall_line(context.tools.fs, copy, user == nullptr)}};
+    if (user) {
+      context.log.emit_about(user->who.uid, Tier::kWarning, "stale.copy", fields);
+    } else {
+      context.log.warning("stale.copy", fields);
+    }
+  }
+}
+
+}  // namespace
+
+void apply_stale(StepContext& context) {
+  const StaleFound found = find_stale(context.tools.fs, query_of(context, {kSystemCommands}));
+  for (const StaleLink& link : found.links) remove_one(context, link, nullptr);
+  tell_copies(context, found.copies, nullptr);
+  for (const ManagedUser& user : context.active_users()) {
+    const StaleFound theirs =
+        context.home(user, kHomeLimit).find_stale(query_of(context, home_commands(user.who.home)));
+    for (const StaleLink& link : theirs.links) remove_one(context, link, &user);
+    tell_copies(context, theirs.copies, &user);
+  }
+}
+
+void undo_stale(StepContext& context, const StepTrace& trace) {
+  for (const json& note : trace.notes) {
+    const StaleLink link{unescape_path(note.at("path").get<std::string>()),
+                         unescape_path(note.at("target").get<std::string>())};
+    if (!note.contains("uid")) {
+      put_back_stale_link(context.tools.fs, link);
+      continue;
+    }
+    context.require_homes();
+    for (const ManagedUser& user : context.plan.users) {
+      if (note.at("uid") == user.who.uid) context.home(user, kHomeLimit).put_back_stale(link);
+    }
+  }
+}
+
+}  // namespace mcpu

@@ -1,0 +1,165 @@
+#include "daemon/queries.hpp"
+
+#include <doctest/doctest.h>
+
+#include "daemon/durable.hpp"
+#include "tests/job_story.hpp"
+
+using namespace mcpu;
+using nlohmann::json;
+
+namespace {
+
+/// What a machine's daemon would say of it.
+struct Asking {
+  explicit Asking(Machine& machine) : environment(machine.environment()), engine(machine) {
+    instance.user_mode = false;
+    instance.layout = machine.layout();
+  }
+  Queries queries() { return {environment, instance, now(), engine.state().get(), view, problems}; }
+  json app(bool verify = false) { return queries().status("app", verify).at("applications").at(0); }
+
+  JobEnvironment environment;
+  Engine engine;
+  Instance instance;
+  QueueView view;
+  std::vector<json> problems;
+};
+
+bool names(const json& problems, const std::string& text) {
+  return std::ranges::any_of(problems,
+                             [&](const json& one) { return contains(one.at("what"), text); });
+}
+
+}  // namespace
+
+TEST_CASE("where nothing is installed, status says so without complaining") {
+  Machine machine;
+  const json app = Asking(machine).app();
+  CHECK_FALSE(app.contains("current"));
+  CHECK_FALSE(app.contains("back"));
+  CHECK(app.at("problems").empty());
+  CHECK(app.at("source") == "/src/app");
+  CHECK(app.at("last_job").is_null());
+}
+
+TEST_CASE("status names the current release, since when, by whom, and the way back") {
+  Machine machine(upgraded_machine());
+  const json app = Asking(machine).app();
+  CHECK(app.at("current").at("version") == "1.1.0");
+  CHECK(app.at("by") == "root");
+  CHECK(app.at("job") == 2);
+  CHECK(app.at("back").at("version") == "1.0.0");
+  CHECK(app.at("entry_points").at(0).at("state") == "ok");
+  CHECK(app.at("last_job").at("outcome") == "done");
+  CHECK(app.at("problems").empty());
+}
+
+TEST_CASE("a command that was overwritten is a problem with its remedy") {
+  Machine machine(installed_machine());
+  machine.fs().remove_file(Machine::kLink);
+  machine.write(Machine::kLink, "an old backup", 0755);
+  const json app = Asking(machine).app();
+  CHECK(app.at("entry_points").at(0).at("state") != "ok");
+  REQUIRE(names(app.at("problems"), "/usr/local/bin/app was replaced by something else"));
+  CHECK(contains(app.at("problems").at(0).at("remedy"), "'mcpctl upgrade'"));
+}
+
+TEST_CASE("a link into the launcher that lost its launcher is a problem") {
+  Machine machine(installed_machine());
+  machine.write(machine.layout().launcher("app", "app"), "a backup, written through the link",
+                0755);
+  CHECK(names(Asking(machine).app().at("problems"), "launcher behind /usr/local/bin/app"));
+}
+
+TEST_CASE("damage is found when one asks for it, file by file") {
+  Machine machine(installed_machine());
+  damage_release(machine, release_of(machine, "1.0.0"), "lib/part");
+  CHECK(Asking(machine).app(false).at("problems").empty());
+  const json app = Asking(machine).app(true);
+  CHECK(app.at("verified").at("damaged") == json{"lib/part"});
+  CHECK(names(app.at("problems"), "file lib/part of release " + release_of(machine, "1.0.0")));
+}
+
+TEST_CASE("a newer release is named, and why it is not taken if it is denied") {
+  Machine machine(installed_machine());
+  machine.check_by(
+      [](const CheckRun& run) { return contains(run.program, "/1.1.0-") ? failing() : passing(); });
+  Asking asking(machine);
+  REQUIRE(asking.engine.run(upgrade_request()).outcome == Outcome::kFailed);
+  const json app = asking.app();
+  CHECK(app.at("newer") == "1.1.0");
+  REQUIRE(names(app.at("problems"), "version 1.1.0 failed check 'app --help' in job 2"));
+  CHECK(contains(app.at("problems").at(0).at("remedy"), "'mcpctl logs 2'"));
+}
+
+TEST_CASE("release information that cannot be read is a problem, not the end of status") {
+  Machine machine(installed_machine());
+  machine.write(machine.layout().release("app", release_of(machine, "1.0.0")) + "/release.json",
+                "rubbish", 0644);
+  Asking asking(machine);
+  json app;
+  CHECK_NOTHROW(app = asking.app());
+  CHECK_FALSE(app.at("problems").empty());
+  const json releases = asking.queries().releases("app").at("releases");
+  REQUIRE(releases.size() == 1);
+  CHECK(releases.at(0).at("health") == "damaged");
+}
+
+TEST_CASE("jobs are listed newest first, at most as many as asked for") {
+  Machine machine(upgraded_machine());
+  const json jobs = Asking(machine).queries().jobs(10).at("jobs");
+  REQUIRE(jobs.size() == 2);
+  CHECK(jobs.at(0).at("job") == 2);
+  CHECK(jobs.at(0).at("state") == "finished");
+  CHECK(jobs.at(0).at("release") == release_of(machine, "1.1.0"));
+  CHECK(Asking(machine).queries().jobs(1).at("jobs").size() == 1);
+}
+
+TEST_CASE("a job that waits has its place, one that runs its phase") {
+  Machine machine(installed_machine());
+  Asking asking(machine);
+  JobRecord waiting, running;
+  running.id = 8;
+  waiting.id = 9;
+  running.request = waiting.request = upgrade_request();
+  asking.view.running = running;
+  asking.view.phase = Phase::kStage;
+  asking.view.waiting = {waiting};
+  const json status = asking.queries().status("", false);
+  CHECK(status.at("running").at("state") == "running");
+  CHECK(status.at("running").at("phase") == "stage");
+  CHECK(status.at("queued").at(0).at("state") == "queued");
+  CHECK(status.at("queued").at(0).at("position") == 1);
+}
+
+TEST_CASE("releases say why they are kept, and which are pinned, held and denied") {
+  Machine machine(upgraded_machine());
+  const std::string old = release_of(machine, "1.0.0"), present = release_of(machine, "1.1.0");
+  Asking asking(machine);
+  asking.engine.state().update([&](State& state) {
+    state.applications["app"].pins = {old};
+    state.applications["app"].holds[old] = {"held by anna", now()};
+  });
+  const json releases = asking.queries().releases("app").at("releases");
+  REQUIRE(releases.size() == 2);
+  CHECK(releases.at(0).at("release") == present);
+  CHECK(releases.at(0).at("current").get<bool>());
+  CHECK(releases.at(0).at("health") == "good");
+  CHECK_FALSE(releases.at(0).at("kept_by").empty());
+  CHECK(releases.at(1).at("pinned").get<bool>());
+  CHECK(releases.at(1).at("held").get<bool>());
+}
+
+TEST_CASE("a copy that pip installed is a problem with the line that removes it") {
+  Machine machine(installed_machine());
+  machine.app().recognize = {"app_code.commands"};
+  const std::string packages = "/usr/local/lib/python3.11/dist-packages";
+  machine.write("/usr/local/lib/python3.11/dist-packages/app_code/main.py",
+                "import app_code.commands");
+  machine.write(packages + "/my_app-1.2.dist-info/RECORD",
+                "../../../bin/app,sha256=x,9\napp_code/main.py,sha256=y,24\n");
+  const json app = Asking(machine).app();
+  REQUIRE(names(app.at("problems"), "my_app 1.2, installed with pip, is another copy of app"));
+  CHECK(contains(app.at("problems").at(0).at("remedy"), "sudo python3.11 -m pip uninstall my_app"));
+}
