@@ -1,0 +1,194 @@
+#include "daemon/check_steps.hpp"
+
+#include <doctest/doctest.h>
+
+#include <mutex>
+
+#include "tests/job_story.hpp"
+
+using namespace mcpu;
+
+namespace {
+
+/// Remembers what was run, and answers by a script.
+struct Runs {
+  explicit Runs(
+      Machine& machine, Machine::Check answer = [](const CheckRun&) { return passing(); }) {
+    machine.check_by([this, answer = std::move(answer)](const CheckRun& run) {
+      const std::lock_guard lock(mutex);
+      all.push_back(run);
+      return answer(run);
+    });
+  }
+  std::mutex mutex;
+  std::vector<CheckRun> all;
+};
+
+bool runs_release(const CheckRun& run, const std::string& version) {
+  return contains(run.program, "/releases/" + version + "-");
+}
+
+std::vector<DeniedRelease> denied(const Machine& machine) {
+  return DeniedReleases(machine.fs(), machine.layout(), "app").list();
+}
+
+/// root's checks count, those of nobody do not.
+Machine with_second_user() {
+  Machine machine(installed_machine());
+  machine.configuration().users = {"root", "nobody"};
+  machine.configuration().required_users = {"root"};
+  make_directories(machine.fs(), identity_of("nobody").home, 0700);
+  machine.fs().set_owner(identity_of("nobody").home, identity_of("nobody").uid,
+                         identity_of("nobody").gid);
+  return machine;
+}
+
+bool for_nobody(const CheckRun& run) {
+  const std::string& home = run.environment.at("HOME");
+  return home == identity_of("nobody").home ||
+         home.ends_with("/" + std::to_string(identity_of("nobody").uid));
+}
+
+}  // namespace
+
+TEST_CASE("a release is first run where it is staged with a copy of the home, then on PATH") {
+  Machine machine(installed_machine());
+  const Runs runs(machine);
+  Engine engine(machine);
+  REQUIRE(engine.run(upgrade_request()).outcome == Outcome::kDone);
+  REQUIRE(runs.all.size() == 3);
+  for (const std::size_t i : {0U, 1U}) {
+    CHECK(runs_release(runs.all[i], "1.1.0"));
+    CHECK(runs.all[i].environment.at("HOME").starts_with(machine.layout().state + "/scratch/"));
+    CHECK(runs.all[i].directory == runs.all[i].environment.at("HOME"));
+  }
+  CHECK(runs.all[2].program == Machine::kLink);
+  CHECK(runs.all[2].name == "app --help");
+  CHECK(runs.all[2].environment.at("HOME") == Machine::kHome);
+}
+
+TEST_CASE("a check that fails once and then passes is no failure") {
+  Machine machine(installed_machine());
+  int failures = 0;
+  const Runs runs(machine, [&](const CheckRun& run) {
+    return run.name == "app status" && failures++ == 0 ? failing() : passing();
+  });
+  Engine engine(machine);
+  CHECK(engine.run(upgrade_request()).outcome == Outcome::kDone);
+  CHECK(find_event(events_of(engine), "check.repeating"));
+}
+
+TEST_CASE("what failed before this upgrade too is a warning, not a failure") {
+  Machine machine(installed_machine());
+  const Runs runs(machine, [](const CheckRun& run) {
+    return run.name == "app status" ? failing() : passing();
+  });
+  Engine engine(machine);
+  CHECK(engine.run(upgrade_request()).outcome == Outcome::kDone);
+  const auto events = events_of(engine);
+  const Event* before = find_event(events, "check.failed_before");
+  REQUIRE(before);
+  CHECK(before->tier == Tier::kWarning);
+  CHECK(std::ranges::any_of(runs.all,
+                            [](const CheckRun& run) { return runs_release(run, "1.0.0"); }));
+}
+
+TEST_CASE("what only the new release fails undoes the job and marks the release by content") {
+  Machine machine(installed_machine());
+  const auto before = machine.picture();
+  const Runs runs(machine, [](const CheckRun& run) {
+    return run.name == "app status" && runs_release(run, "1.1.0") ? failing() : passing();
+  });
+  Engine engine(machine);
+  const JobResult result = engine.run(upgrade_request());
+  CHECK(result.outcome == Outcome::kFailed);
+  CHECK(result.message == "check 'app status' failed: exit code 1; everything is as it was");
+  CHECK(machine.picture() == before);
+  const auto marks = denied(machine);
+  REQUIRE(marks.size() == 1);
+  CHECK(marks[0].check == "app status");
+  CHECK(marks[0].reason == "exit code 1");
+}
+
+TEST_CASE("a new release that fails worse than the old one is a regression") {
+  Machine machine(installed_machine());
+  const Runs runs(machine, [](const CheckRun& run) {
+    if (run.name != "app status") return passing();
+    CheckResult result = failing();
+    if (runs_release(run, "1.1.0")) result.signal = 11;
+    return result;
+  });
+  Engine engine(machine);
+  CHECK(engine.run(upgrade_request()).outcome == Outcome::kFailed);
+  CHECK(denied(machine).size() == 1);
+}
+
+TEST_CASE("running out of time fails the job, but the release may be tried again") {
+  Machine machine(installed_machine());
+  const Runs runs(machine, [](const CheckRun& run) {
+    if (run.name != "app status" || !runs_release(run, "1.1.0")) return passing();
+    CheckResult result = failing();
+    result.timed_out = true;
+    return result;
+  });
+  Engine engine(machine);
+  CHECK(engine.run(upgrade_request()).outcome == Outcome::kFailed);
+  CHECK(denied(machine).empty());
+}
+
+TEST_CASE("what must succeed in any case fails the job, and denies nothing the old one fails too") {
+  Machine machine(installed_machine());
+  const Runs runs(machine, [](const CheckRun& run) {
+    return run.name == "app --help" ? failing() : passing();
+  });
+  Engine engine(machine);
+  CHECK(engine.run(upgrade_request()).outcome == Outcome::kFailed);
+  CHECK(denied(machine).empty());
+}
+
+TEST_CASE("on a first installation only what must succeed counts") {
+  Machine machine;
+  const Runs runs(machine, [](const CheckRun& run) {
+    return run.name == "app status" ? failing() : passing();
+  });
+  Engine engine(machine);
+  CHECK(engine.run(upgrade_request()).outcome == Outcome::kDone);
+  CHECK(find_event(events_of(engine), "check.warning"));
+  machine.check_by([](const CheckRun&) { return failing(); });
+  Machine other;
+  other.check_by([](const CheckRun&) { return failing(); });
+  Engine second(other);
+  CHECK(second.run(upgrade_request()).outcome == Outcome::kFailed);
+  CHECK(other.runs().empty());
+}
+
+TEST_CASE("a user whose checks do not count is warned and vetoes nothing") {
+  Machine machine(with_second_user());
+  const Runs runs(machine, [](const CheckRun& run) {
+    return for_nobody(run) && run.name == "app status" && runs_release(run, "1.1.0") ? failing()
+                                                                                     : passing();
+  });
+  Engine engine(machine);
+  CHECK(engine.run(upgrade_request()).outcome == Outcome::kDone);
+  const auto events = events_of(engine);
+  const Event* warning = find_event(events, "check.warning");
+  REQUIRE(warning);
+  CHECK(warning->concerns == identity_of("nobody").uid);
+  CHECK(std::ranges::any_of(runs.all, for_nobody));
+}
+
+TEST_CASE("a full upgrade runs the deep checks before the switch, not after it") {
+  Machine machine(installed_machine());
+  machine.app().deep_checks = {
+      {"app doctor", "app", {"doctor"}, std::chrono::seconds(10), {}, {0}, false}};
+  const Runs runs(machine);
+  Engine engine(machine);
+  REQUIRE(engine.run(full_request()).outcome == Outcome::kDone);
+  std::size_t deep = 0;
+  for (const CheckRun& run : runs.all) {
+    if (run.name != "app doctor") continue;
+    ++deep;
+    CHECK(run.program != Machine::kLink);
+  }
+  CHECK(deep == 1);
+}
