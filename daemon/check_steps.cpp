@@ -117,7 +117,8 @@ std::vector<CheckSpec> post_checks(const Application& app, bool full) {
   return specs;
 }
 
-/// Tells and notes what the release changed in the real home between the two looks.
+}  // namespace
+
 void note_changes(StepContext& context, const ManagedUser& user,
                   const std::vector<FileState>& before, const std::vector<FileState>& after) {
   for (const FileState& state : after) {
@@ -129,8 +130,6 @@ void note_changes(StepContext& context, const ManagedUser& user,
                            {{"user", user.who.name}, {"file", "~/" + escape_path(state.path)}});
   }
 }
-
-}  // namespace
 
 void apply_mid_check(const Step& step, StepContext& context) {
   const Application& app = *context.running.app;

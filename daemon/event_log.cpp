@@ -215,6 +215,11 @@ void EventLog::on_durable(std::function<void()> listener) {
   listener_ = std::move(listener);
 }
 
+void EventLog::on_stored(std::function<void(const StoredEvent&)> listener) {
+  const std::lock_guard lock(mutex_);
+  stored_listener_ = std::move(listener);
+}
+
 std::uint64_t EventLog::sync_count() const {
   const std::lock_guard lock(mutex_);
   return syncs_;
@@ -269,6 +274,13 @@ void EventLog::save_groups(std::unique_lock<std::mutex>& lock) {
   }
   drop_closed();
   written_.notify_all();
+  if (!stored_listener_) return;
+  const auto listener = stored_listener_;
+  lock.unlock();
+  for (const auto& [log, events] : groups) {
+    for (const auto& event : log->fresh) listener(*event);
+  }
+  lock.lock();
 }
 
 }  // namespace mcpu

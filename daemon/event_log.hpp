@@ -66,6 +66,9 @@ class EventLog {
   /// Called after each group became durable (on the writer's thread) and after a log was closed.
   /// Set before any emit; the listener must not block (the server posts to its own thread).
   void on_durable(std::function<void()> listener);
+  /// Is given each new event, in each job's order, on the writer's thread: once it is durable, or
+  /// cannot be made so. Must not call this log. Set before any emit.
+  void on_stored(std::function<void(const StoredEvent&)> listener);
   /// Number of syncs so far, for the benchmark.
   std::uint64_t sync_count() const;
   /// Why events cannot be stored at present; empty: all is well.
@@ -86,6 +89,7 @@ class EventLog {
   std::condition_variable work_, written_;
   std::map<JobId, std::shared_ptr<JobLog>> logs_;
   std::function<void()> listener_;
+  std::function<void(const StoredEvent&)> stored_listener_;
   std::uint64_t syncs_ = 0;
   bool stopping_ = false;
   std::thread writer_;

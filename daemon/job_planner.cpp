@@ -126,6 +126,7 @@ PlanFacts JobPlanner::facts(const JobRecord& record, const Application& app,
   facts.app = &app;
   facts.limits = environment_.configuration->limits;
   facts.users = managed_users(record, source);
+  facts.user_mode = environment_.user_mode;
   facts.current = store.current().value_or("");
   facts.entry_points = !entry_points.in_place();
   facts.first_adoption =

@@ -7,17 +7,20 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <thread>
 #include <vector>
 
 #include "daemon/configuration_file.hpp"
 #include "daemon/diagnostics.hpp"
+#include "daemon/journald.hpp"
 #include "daemon/options.hpp"
 #include "daemon/program_paths.hpp"
 #include "daemon/server.hpp"
 #include "daemon/service_manager.hpp"
 #include "daemon/state_directory.hpp"
+#include "daemon/supervision.hpp"
 #include "daemon/upgrade_service.hpp"
 #include "proto/error.hpp"
 #include "proto/text.hpp"
@@ -64,11 +67,14 @@ class Daemon {
     make_state_directory(*fs_, instance_);
     lock_ = take_state_lock(*fs_, instance_.layout, instance_.socket);
     processes_ = make_posix_processes(programs_.workers);
+    services_ = make_service_control(*processes_);
   }
 
   void run() {
-    UpgradeService service({*fs_, instance_.layout, *processes_, programs_.launcher}, instance_,
-                           configuration_);
+    UpgradeService service(
+        {*fs_, instance_.layout, *processes_, programs_.launcher, services_.get(), &timer_},
+        instance_, configuration_);
+    copy_to_journal(service.events());
     Server server(service, {});
     listen(server);
     spdlog::info("serving {} at {}", escape_path(instance_.layout.state),
@@ -77,6 +83,12 @@ class Daemon {
     if (instance_.user_mode) server.when_idle(configuration_->idle_exit, [&] { server.stop(); });
     notify_service_manager("READY=1");
     service.start();  // with the recovery, if one is pending
+    Supervision supervision({[&] { return service.activity(); },
+                             [&](auto delay, auto work) { server.after(delay, std::move(work)); },
+                             [](const std::string& state) { notify_service_manager(state); }},
+                            timer_);
+    server.on_events([&] { supervision.look(); });
+    supervision.start(watchdog_time());
     server.run();
     notify_service_manager("STOPPING=1");
     if (stopper_.joinable()) stopper_.join();
@@ -96,6 +108,13 @@ class Daemon {
     server.listen(instance_.socket, instance_.user_mode);
   }
 
+  /// As a service, whose output goes to the journal: events belong there, too.
+  static void copy_to_journal(EventLog& events) {
+    if (!is_journal(STDERR_FILENO, std::getenv("JOURNAL_STREAM"))) return;
+    const auto entries = std::make_shared<JournalEntries>();
+    events.on_stored([entries](const StoredEvent& event) { entries->send(event); });
+  }
+
   void on_signal(int signal, UpgradeService& service, Server& server) {
     if (signal == SIGHUP) return reload(service, server);
     if (stopper_.joinable()) return;  // already on its way
@@ -108,6 +127,7 @@ class Daemon {
   }
 
   void reload(UpgradeService& service, Server& server) {
+    notify_reloading();
     try {
       configuration_ = load();
       service.reload(configuration_);
@@ -116,6 +136,7 @@ class Daemon {
     } catch (const Error& error) {
       spdlog::error("{}; the configuration stays as it was", error.what());
     }
+    notify_service_manager("READY=1");
   }
 
   const Instance instance_;
@@ -125,6 +146,8 @@ class Daemon {
   std::unique_ptr<FileSystem> fs_;
   std::unique_ptr<FileLock> lock_;
   std::unique_ptr<ProcessPort> processes_;
+  std::unique_ptr<ServiceControl> services_;
+  StepTimer timer_;
   std::thread stopper_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "daemon/service_control.hpp"
 #include "daemon/state_store.hpp"
 #include "proto/error.hpp"
 
@@ -21,6 +22,7 @@ constexpr std::array kTraits{
     StepTraits{StepKind::kStage, "stage", Phase::kStage},
     StepTraits{StepKind::kSnapshot, "snapshot", Phase::kSnapshot},
     StepTraits{StepKind::kMidCheck, "mid-check", Phase::kMidCheck},
+    StepTraits{StepKind::kServices, "services", Phase::kActivate},
     StepTraits{StepKind::kActivate, "activate", Phase::kActivate},
     StepTraits{StepKind::kEntryPoints, "entry-points", Phase::kActivate},
     StepTraits{StepKind::kLeave, "leave", Phase::kActivate},
@@ -54,6 +56,9 @@ Identity identity_from_json(const json& document) {
 Step step(StepKind kind, json arguments, std::chrono::seconds deadline) {
   return {kind, std::move(arguments), deadline};
 }
+
+/// Of all services of an application together; each restart has its own bound.
+constexpr std::chrono::seconds kServiceDeadline{600};
 
 Plan outline(const PlanFacts& facts) {
   Plan plan;
@@ -96,10 +101,25 @@ void add_activate(Plan& plan, const PlanFacts& facts) {
                             std::chrono::seconds(30)));
 }
 
+json service_units(const PlanFacts& facts) {
+  std::vector<Identity> users;
+  for (const ManagedUser& user : facts.users) users.push_back(user.who);
+  json units = json::array();
+  for (const auto& unit : configured_units(facts.app->services, users, facts.user_mode)) {
+    units.push_back(to_json(unit));
+  }
+  return {{"units", units}};
+}
+
+/// Before the switch, so that it is undone behind the switch's undo.
+void add_services(Plan& plan, const PlanFacts& facts) {
+  if (facts.app->services.empty()) return;
+  plan.steps.push_back(step(StepKind::kServices, service_units(facts), kServiceDeadline));
+}
+
 void add_restart(Plan& plan, const PlanFacts& facts) {
   if (facts.app->services.empty()) return;
-  plan.steps.push_back(
-      step(StepKind::kRestart, {{"services", facts.app->services}}, std::chrono::seconds(120)));
+  plan.steps.push_back(step(StepKind::kRestart, service_units(facts), kServiceDeadline));
 }
 
 }  // namespace
@@ -193,6 +213,7 @@ Plan plan_upgrade(const PlanFacts& facts) {
       step(StepKind::kSnapshot, json::object(), for_users(facts, facts.limits.home)));
   plan.steps.push_back(step(StepKind::kMidCheck, {{"deep", facts.request.mode == Mode::kFull}},
                             facts.limits.all_checks));
+  add_services(plan, facts);
   add_activate(plan, facts);
   add_entry_points(plan, facts);
   add_restart(plan, facts);
@@ -204,6 +225,7 @@ Plan plan_rollback(const PlanFacts& facts) {
   Plan plan = outline(facts);
   plan.steps.push_back(
       step(StepKind::kSnapshot, json::object(), for_users(facts, facts.limits.home)));
+  add_services(plan, facts);
   if (facts.to == kBefore) {
     plan.steps.push_back(step(StepKind::kLeave, json::object(), std::chrono::seconds(30)));
   } else {

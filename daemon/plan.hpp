@@ -16,6 +16,7 @@ enum class StepKind {
   kStage,           ///< build the new release beside the others
   kSnapshot,        ///< save every managed user's configuration files
   kMidCheck,        ///< judge the new release from where it is staged, with a scratch HOME
+  kServices,        ///< how the configured services stand; undone, those that ran are restarted
   kActivate,        ///< move `current`
   kEntryPoints,     ///< launchers, and the links on PATH that lead to them
   kLeave,           ///< put back what stood at the entry points before adoption
@@ -70,6 +71,7 @@ struct PlanFacts {
   std::string by;
   const Application* app = nullptr;
   std::vector<ManagedUser> users;
+  bool user_mode = true;
   Limits limits;
   std::string from;             ///< what stands now: release, kBefore or empty
   std::string current;          ///< where `current` points, even while kBefore stands; may be empty

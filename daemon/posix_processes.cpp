@@ -45,6 +45,7 @@ constexpr bool kSanitized = false;
 #endif
 
 const char* program_name(WorkerKind kind) {
+  if (kind == WorkerKind::kServices) return "mcp-upgraded-services";
   return kind == WorkerKind::kSource ? "mcp-upgraded-source" : "mcp-upgraded-worker";
 }
 
@@ -197,6 +198,7 @@ rlim_t data_limit(WorkerKind kind) {
     case WorkerKind::kSource:
       return rlim_t{1} << 30;
     case WorkerKind::kConfig:
+    case WorkerKind::kServices:
       return rlim_t{256} << 20;
     case WorkerKind::kCheck:
       return RLIM_INFINITY;  // the checks would inherit it: Node needs much
@@ -230,7 +232,7 @@ Launch prepare(const std::string& directory, WorkerKind kind, const Identity& wh
   Launch launch;
   launch.program = find_program(directory, kind);
   launch.arguments = {program_name(kind)};
-  if (kind != WorkerKind::kSource) {
+  if (kind == WorkerKind::kConfig || kind == WorkerKind::kCheck) {
     launch.arguments.emplace_back(kind == WorkerKind::kConfig ? "config" : "check");
   }
   launch.switch_user = uid == 0 && who.uid != 0;

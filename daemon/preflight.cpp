@@ -38,8 +38,9 @@ void check_link_directory(FileSystem& fs, const EntryPoint& entry) {
   if (!fs.writable(directory) || fs.space(directory).read_only) {
     refuse("cannot write " + escape_path(directory) + ", where the link " +
            escape_path(entry.link) +
-           " belongs: give this user the right, or set applications.NAME.entry_points to another "
-           "directory");
+           " belongs: give this user the right, set applications.NAME.entry_points to another "
+           "directory, or, for the system's daemon, add ReadWritePaths=" +
+           escape_path(directory) + " with 'systemctl edit mcp-upgraded'");
   }
 }
 
@@ -160,6 +161,31 @@ void check_thoroughly(const JobEnvironment& environment, const PreparedJob& job,
   }
 }
 
+/// Every configured service must be there to be restarted; a user's manager that does not run has
+/// nothing to restart, unless that user is the only one there is.
+void check_services(const JobEnvironment& environment, const PreparedJob& job,
+                    const Cancellation* cancellation) {
+  std::vector<Identity> users;
+  for (const ManagedUser& user : job.plan.users) users.push_back(user.who);
+  const std::string setting = "applications." + job.app->name + ".services";
+  for (const auto& unit : configured_units(job.app->services, users, environment.user_mode)) {
+    ServiceState state{ServiceState::Known::kNoManager, "", "this daemon knows of none"};
+    if (environment.tools.services) {
+      state = environment.tools.services->look(unit, cancellation);
+    }
+    if (state.known == ServiceState::Known::kNo) {
+      refuse("the service " + unit.shown() + " that " + setting + " names cannot be restarted: " +
+             state.reason + "; correct its name, or remove it there");
+    }
+    const bool needed = environment.user_mode || !unit.of_user;
+    if (state.known == ServiceState::Known::kNoManager && needed) {
+      refuse("services are configured for " + job.app->name +
+             ", but no service manager can be reached to restart them (" + state.reason +
+             "): start the daemon under systemd, or remove " + setting);
+    }
+  }
+}
+
 }  // namespace
 
 std::uint64_t required_bytes(const PreparedJob& job) {
@@ -171,11 +197,7 @@ std::uint64_t required_bytes(const PreparedJob& job) {
 
 void preflight(const JobEnvironment& environment, const PreparedJob& job, JobLog& log,
                const Cancellation* cancellation) {
-  if (!job.app->services.empty()) {
-    refuse("services are configured for " + job.app->name +
-           ", but this daemon cannot restart services: remove applications." + job.app->name +
-           ".services");
-  }
+  check_services(environment, job, cancellation);
   for (const EntryPoint& entry : job.app->entry_points) {
     check_link_directory(environment.tools.fs, entry);
   }

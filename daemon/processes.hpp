@@ -9,7 +9,7 @@
 namespace mcpu {
 
 /// Which program a worker runs. kConfig and kCheck are operations of one program.
-enum class WorkerKind { kSource, kConfig, kCheck };
+enum class WorkerKind { kSource, kConfig, kCheck, kServices };
 
 /// A running worker. Destroying it ends it, with every process below it: it and its process group
 /// are killed, reaped, and descendants that escaped the group are hunted down.
@@ -28,7 +28,7 @@ class ProcessPort {
   virtual std::unique_ptr<Worker> start(WorkerKind kind, const Identity& who) = 0;
 };
 
-/// Starts the programs `mcp-upgraded-source` and `mcp-upgraded-worker` from `program_directory`.
+/// Starts the programs `mcp-upgraded-source`, `-worker` and `-services` from `program_directory`.
 std::unique_ptr<ProcessPort> make_posix_processes(std::string program_directory);
 
 }  // namespace mcpu

@@ -63,7 +63,10 @@ bool Recovery::recover(std::string& pending) {
   log.enter(Phase::kRecovery);
   StepContext context(tools, plan, log);
   Transaction transaction(context, std::move(journal));
-  log.warning("recovery.started", {{"job", plan.job}, {"step", transaction.last_step()}});
+  log.warning("recovery.started", {{"job", plan.job},
+                                   {"step", transaction.last_step()},
+                                   {"app", plan.app},
+                                   {"release", plan.to}});
   if (const json* commit = transaction.committed()) {
     log.info("recovery.redone", {{"job", plan.job}});
     finisher.committed(context, transaction, commit_from_json(*commit));

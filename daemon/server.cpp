@@ -118,6 +118,7 @@ struct Server::Impl final : SessionHost {
   asio::steady_timer idle_timer_;
   std::chrono::milliseconds idle_after_{0};
   std::function<void()> on_idle_;
+  std::function<void()> on_events_;
   bool was_busy_ = false;  ///< at the last look at the service
   asio::steady_timer drain_;
   bool stopping_ = false;
@@ -208,6 +209,7 @@ void Server::Impl::wake_all() {
   // A session that closes while it is woken leaves the set.
   const std::vector<std::shared_ptr<Session>> all(sessions_.begin(), sessions_.end());
   for (const auto& session : all) session->wake();
+  if (on_events_) on_events_();
 }
 
 void Server::Impl::wait_for_signal() {
@@ -283,6 +285,15 @@ void Server::on_signal(std::function<void(int signal)> handler) {
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) impl_->signals_.add(signal);
   impl_->wait_for_signal();
 }
+
+void Server::after(std::chrono::milliseconds delay, std::function<void()> work) {
+  const auto timer = std::make_shared<asio::steady_timer>(impl_->loop_, delay);
+  timer->async_wait([timer, work = std::move(work)](std::error_code error) {
+    if (!error) work();
+  });
+}
+
+void Server::on_events(std::function<void()> listener) { impl_->on_events_ = std::move(listener); }
 
 void Server::run() {
   const auto work = asio::make_work_guard(impl_->loop_);

@@ -38,6 +38,12 @@ class Server {
   /// Calls `handler` on the Asio thread for SIGTERM, SIGINT (stop) and SIGHUP (reload).
   void on_signal(std::function<void(int signal)> handler);
 
+  /// Calls `work` on the Asio thread after this time, unless the server stops before. Before run(),
+  /// or on the Asio thread.
+  void after(std::chrono::milliseconds delay, std::function<void()> work);
+  /// Calls `listener` on the Asio thread whenever events became durable. Before run().
+  void on_events(std::function<void()> listener);
+
   void run();
   /// Makes run() return after closing listeners and letting written replies out.
   void stop();

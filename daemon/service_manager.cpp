@@ -6,10 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstddef>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <string>
 
 #include "proto/error.hpp"
@@ -54,6 +57,23 @@ void notify_service_manager(std::string_view state) noexcept {
   const auto address_size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + size);
   sendto(socket.get(), state.data(), state.size(), MSG_NOSIGNAL,
          reinterpret_cast<const sockaddr*>(&address), address_size);
+}
+
+std::optional<std::chrono::milliseconds> watchdog_time() {
+  const char* process = std::getenv("WATCHDOG_PID");
+  if (process && number_in("WATCHDOG_PID") != getpid()) return std::nullopt;
+  const int microseconds = number_in("WATCHDOG_USEC");
+  if (microseconds < 1000) return std::nullopt;
+  return std::chrono::milliseconds(microseconds / 1000);
+}
+
+void notify_reloading() noexcept {
+  timespec time = {};
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  const long long microseconds = time.tv_sec * 1'000'000LL + time.tv_nsec / 1000;
+  std::array<char, 64> message{};
+  std::snprintf(message.data(), message.size(), "RELOADING=1\nMONOTONIC_USEC=%lld", microseconds);
+  notify_service_manager(message.data());
 }
 
 std::vector<UniqueFd> passed_sockets() {

@@ -105,14 +105,17 @@ std::string variable_name_rule(const std::string& text) {
   return {};
 }
 
-std::string unit_name_rule(const std::string& text) {
+std::string unit_name_rule(const std::string& setting) {
+  constexpr std::string_view kOfUser = "user:";
+  const std::string text = setting.starts_with(kOfUser) ? setting.substr(kOfUser.size()) : setting;
   static constexpr std::array<std::string_view, 5> kSuffixes{".service", ".socket", ".timer",
                                                              ".path", ".target"};
   const bool suffixed = std::any_of(kSuffixes.begin(), kSuffixes.end(), [&](auto suffix) {
     return text.size() > suffix.size() && text.ends_with(suffix);
   });
   if (!suffixed || text[0] == '-' || !only(text, ".:_-@\\"))
-    return "is not the name of a systemd unit, like \"example.service\"";
+    return "is not the name of a systemd unit, like \"example.service\" or "
+           "\"user:example.service\"";
   return {};
 }
 

@@ -58,8 +58,10 @@ void apply_step(const Step& step, StepContext& context) {
       return apply_entry_points(step, context);
     case StepKind::kLeave:
       return apply_leave(context);
+    case StepKind::kServices:
+      return apply_services(step, context);
     case StepKind::kRestart:
-      break;  // refused by the preflight: no service control in user mode
+      return apply_restart(step, context);
     case StepKind::kRestoreConfigs:
       return apply_restore_configs(step, context);
     case StepKind::kPostCheck:
@@ -88,8 +90,10 @@ void undo_step(const Step& step, StepContext& context, const StepTrace& trace) {
       return undo_entry_points(step, context);
     case StepKind::kLeave:
       return undo_leave(context);
+    case StepKind::kServices:
+      return undo_services(context, trace);
     case StepKind::kRestart:
-      return undo_release_changes(step, context, trace);
+      return undo_restart(step, context, trace);
     case StepKind::kRestoreConfigs:
       return undo_restore_configs(step, context, trace);
     case StepKind::kPostCheck:

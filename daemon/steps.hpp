@@ -14,8 +14,10 @@
 #include "daemon/plan.hpp"
 #include "daemon/processes.hpp"
 #include "daemon/release_store.hpp"
+#include "daemon/service_control.hpp"
 #include "daemon/snapshot.hpp"
 #include "daemon/source.hpp"
+#include "daemon/step_timer.hpp"
 
 namespace mcpu {
 
@@ -24,7 +26,9 @@ struct Tools {
   FileSystem& fs;
   const Layout& layout;
   ProcessPort& processes;
-  std::string launcher;  ///< the mcp-launch program
+  std::string launcher;                ///< the mcp-launch program
+  ServiceControl* services = nullptr;  ///< null: there is no service manager
+  StepTimer* timer = nullptr;          ///< null: nobody watches
 };
 
 /// What only a running job has: recovery undoes without it.
@@ -52,6 +56,10 @@ struct StepContext {
   std::map<std::uint32_t, std::string> away;
   /// Managed files that the release changed inside a step that ran it, by uid.
   std::map<std::uint32_t, std::set<std::string>> touched;
+  /// How the configured services stood before the switch, by ServiceUnit::shown().
+  std::map<std::string, std::string> services;
+  /// While undoing: services were restarted with what is being undone.
+  bool restart_again = false;
   /// What the checks came to, for the release's health.
   Verdict verdict;
   /// What the summary tells about configuration files: restored, kept, changed.
@@ -86,7 +94,7 @@ void apply_step(const Step& step, StepContext& context);
 void undo_step(const Step& step, StepContext& context, const StepTrace& trace);
 
 // The steps themselves, by what they work on: release_steps.cpp, stale_steps.cpp, config_steps.cpp,
-// check_steps.cpp.
+// check_steps.cpp, service_steps.cpp.
 void apply_stage(const Step& step, StepContext& context);
 void undo_stage(const Step& step, StepContext& context);
 void apply_activate(const Step& step, StepContext& context);
@@ -105,6 +113,10 @@ void apply_record_after(const Step& step, StepContext& context);
 void apply_mid_check(const Step& step, StepContext& context);
 void undo_mid_check(StepContext& context);
 void apply_post_check(const Step& step, StepContext& context);
+void apply_services(const Step& step, StepContext& context);
+void undo_services(StepContext& context, const StepTrace& trace);
+void apply_restart(const Step& step, StepContext& context);
+void undo_restart(const Step& step, StepContext& context, const StepTrace& trace);
 /// For every step that runs the release in the real homes.
 void undo_release_changes(const Step& step, StepContext& context, const StepTrace& trace);
 

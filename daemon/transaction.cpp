@@ -40,6 +40,7 @@ void Transaction::run() {
       note_lost_ = false;
     };
     context_.log.enter(phase_of(step.kind));
+    const TimedStep timed(context_.tools.timer, step.deadline);
     apply_step(step, context_);
   }
   if (context_.running.cancellation) context_.running.cancellation->check();
@@ -68,6 +69,7 @@ std::vector<PendingUndo> Transaction::undo(json undo) {
     // What the snapshot holds is needed until everything above it is put back.
     if (step.kind == StepKind::kSnapshot && !pending.empty()) continue;
     try {
+      const TimedStep timed(context_.tools.timer, step.deadline);
       undo_step(step, context_, trace(*index, interrupted));
       context_.log.debug("undo.step", {{"step", name}});
     } catch (const Error& error) {

@@ -7,6 +7,7 @@
 #include "daemon/durable.hpp"
 #include "daemon/job_runner.hpp"
 #include "daemon/leftovers.hpp"
+#include "daemon/supervision.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -71,6 +72,25 @@ void UpgradeService::reload(std::shared_ptr<const Configuration> configuration) 
   const std::lock_guard lock(mutex_);
   configuration_ = std::move(configuration);
   access_ = access;
+}
+
+std::string UpgradeService::activity() const {
+  const QueueView view = queue_.view();
+  if (view.running) {
+    const JobRecord& job = *view.running;
+    std::string text = "job " + std::to_string(job.id) + " (" +
+                       std::string(kind_name(job.request.kind)) +
+                       "): " + std::string(phase_name(view.phase));
+    if (view.percent >= 0) text += " " + std::to_string(view.percent) + " %";
+    return text;
+  }
+  const std::lock_guard lock(mutex_);
+  if (!pending_recovery_.empty()) {
+    return "job " + std::to_string(recovered_job_) + " needs attention: " + pending_recovery_;
+  }
+  if (recovered_job_ != 0) return "recovering job " + std::to_string(recovered_job_);
+  if (!journal_damage_.empty()) return "needs attention: " + journal_damage_;
+  return kIdleActivity;
 }
 
 JobEnvironment UpgradeService::environment() const {

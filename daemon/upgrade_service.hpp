@@ -28,6 +28,8 @@ class UpgradeService final : public Service {
   void start();
   /// Cancels the running job (it is undone, or finished if committed) and ends the job thread.
   void stop();
+  /// What the daemon is doing, in one line for the service manager; kIdleActivity.
+  std::string activity() const;
   /// The next job uses this configuration.
   void reload(std::shared_ptr<const Configuration> configuration);
 

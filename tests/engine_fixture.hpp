@@ -41,7 +41,9 @@ class Machine {
   void check_by(Check check) { check_ = std::move(check); }
 
   JobEnvironment environment() const { return {tools(), configuration_, false}; }
-  Tools tools() const { return {*fs_, layout_, *processes_, kLauncher}; }
+  Tools tools() const { return {*fs_, layout_, *processes_, kLauncher, services_}; }
+  /// The service manager (not owned); at first there is none, and copies have none.
+  void manage_services_by(ServiceControl* services) { services_ = services; }
   MemoryFileSystem& fs() const { return *fs_; }
   const Layout& layout() const { return layout_; }
   /// To be changed before the next job.
@@ -80,6 +82,7 @@ class Machine {
   std::optional<Error> source_error_;
   Check check_;
   std::unique_ptr<ThreadProcesses> processes_;
+  ServiceControl* services_ = nullptr;
 };
 
 /// One life of the daemon on a machine, without its queue and its wire: what UpgradeService does

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "daemon/service_control.hpp"
 #include "daemon/state_store.hpp"
 #include "proto/error.hpp"
 
@@ -96,7 +97,24 @@ TEST_CASE("services are restarted after the switch") {
   PlanFacts one = facts();
   one.app = &app;
   const auto all = names(plan_upgrade(one));
-  CHECK(all == Names{"snapshot", "mid-check", "activate", "restart", "post-check", "record-after"});
+  CHECK(all == Names{"snapshot", "mid-check", "services", "activate", "restart", "post-check",
+                     "record-after"});
+}
+
+TEST_CASE("units are the system's or each user's, and in user mode all are the user's") {
+  Application app = application();
+  app.services = {"app.service", "user:tray.service"};
+  PlanFacts one = facts();
+  one.app = &app;
+  one.user_mode = false;
+  const auto system = step(plan_upgrade(one), StepKind::kRestart).arguments.at("units");
+  REQUIRE(system.size() == 2);
+  CHECK(service_unit_from_json(system[0]).shown() == "app.service");
+  CHECK(service_unit_from_json(system[0]).owner.uid == 0);
+  CHECK(service_unit_from_json(system[1]).shown() == "tray.service of anna");
+  one.user_mode = true;
+  const auto own = step(plan_upgrade(one), StepKind::kRestart).arguments.at("units");
+  CHECK(service_unit_from_json(own[0]).shown() == "app.service of anna");
 }
 
 TEST_CASE("each step has a deadline, and time for each user") {

@@ -40,6 +40,8 @@ TEST_CASE("JSON pointers, variables, units, accounts and versions have their for
   CHECK_FALSE(variable_name_rule("A=B").empty());
   CHECK_FALSE(variable_name_rule("HOME").empty());
   CHECK(unit_name_rule("app@1.service").empty());
+  CHECK(unit_name_rule("user:app.service").empty());
+  CHECK_FALSE(unit_name_rule("user:").empty());
   CHECK_FALSE(unit_name_rule("app").empty());
   CHECK_FALSE(unit_name_rule("../x.service").empty());
   CHECK(account_name_rule("www-data").empty());

@@ -1,0 +1,103 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <thread>
+
+#include "daemon/worker/service_bus.hpp"
+#include "daemon/worker_link.hpp"
+#include "proto/error.hpp"
+
+using namespace mcpu;
+using nlohmann::json;
+
+namespace {
+
+constexpr int kLinkFd = 3;
+constexpr std::chrono::milliseconds kLookAgain{50};
+constexpr std::size_t kLines = 20;
+
+json look(const std::string& unit, bool of_user) {
+  try {
+    ServiceBus bus(of_user);
+    const std::string reason = bus.why_unknown(unit);
+    return {{"known", reason.empty() ? "yes" : "no"},
+            {"active", bus.state(unit, "ActiveState")},
+            {"reason", reason}};
+  } catch (const Error& error) {
+    if (error.code() != Code::kIo) throw;
+    return {{"known", "no manager"}, {"active", "inactive"}, {"reason", error.what()}};
+  }
+}
+
+/// Whether a unit is where it should be after its restart: up, or done if it is one that ends.
+std::string why_not_up(ServiceBus& bus, const std::string& unit) {
+  const std::string active = bus.state(unit, "ActiveState");
+  if (active == "active" || active == "reloading") return {};
+  if (active == "inactive" && bus.state(unit, "Type") == "oneshot") return {};
+  const std::string result = bus.state(unit, "Result");
+  return "it is " + active + (result.empty() || result == "success" ? "" : " (" + result + ")");
+}
+
+/// Restarts, then watches: a service that systemd has to restart meanwhile does not run well.
+std::string restart_and_watch(ServiceBus& bus, const std::string& unit,
+                              std::chrono::milliseconds settling) {
+  const std::string result = bus.restart(unit);
+  if (result != "done") return "its start ended with '" + result + "'";
+  const auto end = std::chrono::steady_clock::now() + settling;
+  const unsigned restarts = bus.restarts(unit);
+  while (true) {
+    if (std::string reason = why_not_up(bus, unit); !reason.empty()) return reason;
+    if (bus.restarts(unit) != restarts) return "systemd has to start it again and again";
+    if (std::chrono::steady_clock::now() >= end) return {};
+    std::this_thread::sleep_for(kLookAgain);
+  }
+}
+
+json restart(const std::string& unit, bool of_user, std::chrono::milliseconds settling) {
+  ServiceBus bus(of_user);
+  const auto begin = std::chrono::system_clock::now();
+  const std::string reason = restart_and_watch(bus, unit, settling);
+  json lines = json::array();
+  if (!reason.empty()) lines = bus.lines(unit, begin, kLines);
+  return {{"runs", reason.empty()}, {"reason", reason}, {"lines", lines}};
+}
+
+json answer(const json& request) {
+  const std::string unit = request.at("unit"), operation = request.at("operation");
+  const bool of_user = request.at("of_user");
+  if (operation == "look") return look(unit, of_user);
+  return restart(unit, of_user, std::chrono::milliseconds(request.at("settling_ms")));
+}
+
+bool is_socket(int fd) {
+  struct stat status {};
+  return ::fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+}  // namespace
+
+/// Asks a service manager one thing for the daemon, which is at the other end of descriptor 3.
+int main() {
+  if (!is_socket(kLinkFd)) {
+    std::fputs("mcp-upgraded-services is started by mcp-upgraded, not by hand\n", stderr);
+    return 2;
+  }
+  ::fcntl(kLinkFd, F_SETFD, FD_CLOEXEC);
+  WorkerLink link{UniqueFd(kLinkFd)};
+  try {
+    try {
+      link.send(answer(link.receive()));
+      return 0;
+    } catch (const Error& error) {
+      link.send_error(error);
+    } catch (const std::exception& error) {
+      link.send_error(Error(Code::kWorker, std::string("a worker failed: ") + error.what()));
+    }
+  } catch (const Error&) {
+    // The daemon has gone: there is nobody to tell.
+  }
+  return 1;
+}
