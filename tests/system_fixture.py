@@ -3,6 +3,7 @@ tests/with_systemd, where everything may be changed: the build is installed ther
 and the units are enabled as an administrator would. Python's standard library only.
 """
 
+import functools
 import json
 import pathlib
 import shutil
@@ -66,8 +67,9 @@ class UserRepository(Repository):
             path = path.parent
 
 
+@functools.cache
 def install():
-    """As in the README's section for administrators."""
+    """As in the README's section for administrators; once for all test cases of a file."""
     must("meson", "install", "-C", BUILD, "--no-rebuild", "--quiet")
     must("systemd-sysusers")
     must("systemd-tmpfiles", "--create")
