@@ -14,7 +14,6 @@ namespace {
 
 using namespace mcpu;
 
-constexpr int kExitFailed = 1;
 constexpr int kExitInterrupted = 130;
 
 int report(const Error& error, bool json, Screen& screen) {
