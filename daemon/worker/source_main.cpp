@@ -17,6 +17,8 @@ constexpr int kBlockGivenBackBytes = 64 << 10;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool kLimitMemory = false;  // the sanitizers reserve terabytes
+#elif defined(__has_feature)
+constexpr bool kLimitMemory = !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
 #else
 constexpr bool kLimitMemory = true;
 #endif
