@@ -149,9 +149,9 @@ TEST_CASE_FIXTURE(Fixture, "events are numbered from one and on disk after a flu
 
 TEST_CASE_FIXTURE(Fixture,
                   "an event is visible only after its sync, and the listener hears of it") {
-  EventLog log(fs, layout);
   std::atomic<int> heard{0};
   std::atomic<bool> seen_early{false};
+  EventLog log(fs, layout);  // its thread may call the listener until its end
   log.on_durable([&] {
     ++heard;
     if (stored(1).find("first") == std::string::npos) seen_early = true;
