@@ -16,28 +16,6 @@
 
 namespace mcpu::test {
 
-/// A directory of its own for one test case, removed at its end.
-class PrivateDirectory {
- public:
-  PrivateDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "mcpu-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    path_ = std::filesystem::canonical(name).string();
-  }
-  PrivateDirectory(const PrivateDirectory&) = delete;
-  PrivateDirectory& operator=(const PrivateDirectory&) = delete;
-  ~PrivateDirectory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-
-  const std::string& path() const { return path_; }
-  std::string operator/(std::string_view name) const { return path_ + "/" + std::string(name); }
-
- private:
-  std::string path_;
-};
-
 /// Writes a file, its directories included.
 inline void write_file(const std::string& path, std::string_view content, mode_t mode = 0644) {
   std::filesystem::create_directories(std::filesystem::path(path).parent_path());

@@ -6,6 +6,7 @@
 
 #include "proto/error.hpp"
 #include "tests/client_fixture.hpp"
+#include "tests/scratch_directory.hpp"
 #include "tests/scripted_daemon.hpp"
 
 using namespace mcpu;
@@ -27,7 +28,7 @@ Error error_of(const Action& action) {
 }
 
 struct Wire {
-  PrivateDirectory directory;
+  ScratchDirectory directory;
   std::string path = directory / "socket";
   Interrupts interrupts;
 };

@@ -5,6 +5,7 @@
 #include "proto/error.hpp"
 #include "tests/client_fixture.hpp"
 #include "tests/environment_fixture.hpp"
+#include "tests/scratch_directory.hpp"
 #include "tests/scripted_daemon.hpp"
 
 using namespace mcpu;
@@ -17,7 +18,7 @@ void wait_for_end(const StartedDaemon& daemon) {
   while (!daemon.ended()) ::usleep(1000);
 }
 
-InstanceChoice private_choice(const PrivateDirectory& directory, bool system) {
+InstanceChoice private_choice(const ScratchDirectory& directory, bool system) {
   InstanceOptions options;
   options.system = system;
   options.state_directory = directory / "state";
@@ -27,7 +28,7 @@ InstanceChoice private_choice(const PrivateDirectory& directory, bool system) {
 }  // namespace
 
 TEST_CASE("a started daemon is detached: own session, cwd /, no descriptors, a built environment") {
-  PrivateDirectory directory;
+  ScratchDirectory directory;
   const Variables variables(Values{{"SECRET_OF_THE_SHELL", "x"}, {"TZ", "Asia/Shanghai"}});
   const int leaked = ::open("/dev/null", O_RDONLY);  // without CLOEXEC, as a caller may leave it
   const StartedDaemon daemon(
@@ -62,7 +63,7 @@ TEST_CASE("a program that cannot be executed is named") {
 }
 
 TEST_CASE("the lock file leads to a daemon that listens elsewhere") {
-  PrivateDirectory directory;
+  ScratchDirectory directory;
   Interrupts interrupts;
   const InstanceChoice choice = private_choice(directory, true);
   const std::string elsewhere = directory / "elsewhere";
@@ -76,7 +77,7 @@ TEST_CASE("the lock file leads to a daemon that listens elsewhere") {
 }
 
 TEST_CASE("a system instance is never started, and the way on is named") {
-  PrivateDirectory directory;
+  ScratchDirectory directory;
   Interrupts interrupts;
   write_file(directory / "state/lock", "no JSON at all");
   DaemonAccess access(private_choice(directory, true), interrupts, [](const std::string&) {});

@@ -7,13 +7,13 @@
 
 #include "daemon/unique_fd.hpp"
 #include "tests/client_fixture.hpp"
+#include "tests/scratch_directory.hpp"
 
 using namespace mcpu;
-using test::PrivateDirectory;
 using test::read_file;
 
 TEST_CASE("a log file comes into being with the first warning") {
-  const PrivateDirectory directory;
+  const ScratchDirectory directory;
   const std::string file = directory / "daemon.log";
   set_up_diagnostics(file, /*verbose=*/false);
   spdlog::info("all is well");
@@ -31,7 +31,7 @@ TEST_CASE("a log file that cannot be written does not end the daemon") {
 }
 
 TEST_CASE("the journal is told by device and inode, not by the variable alone") {
-  const PrivateDirectory directory;
+  const ScratchDirectory directory;
   const UniqueFd file(open((directory / "x").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
   struct stat status = {};
   REQUIRE(fstat(file.get(), &status) == 0);

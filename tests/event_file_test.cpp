@@ -5,17 +5,14 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/scratch_directory.hpp"
+
 using namespace mcpu;
 
 namespace {
 
 struct Fixture {
-  Fixture() {
-    std::string name = std::filesystem::temp_directory_path() / "mcpu-event-file-XXXXXX";
-    layout.state = ::mkdtemp(name.data());
-    std::filesystem::create_directories(layout.job(3));
-  }
-  ~Fixture() { std::filesystem::remove_all(layout.state); }
+  Fixture() { std::filesystem::create_directories(layout.job(3)); }
 
   /// Lines of the events from one number to another.
   static std::string lines(std::uint64_t from, std::uint64_t to, JobId job = 3) {
@@ -32,7 +29,8 @@ struct Fixture {
   }
   void store(const std::string& bytes) const { std::ofstream(layout.events(3)) << bytes; }
 
-  Layout layout;
+  ScratchDirectory directory;
+  Layout layout{directory.path(), ""};
   std::unique_ptr<FileSystem> fs = make_posix_file_system();
 };
 

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "proto/error.hpp"
+#include "tests/scratch_directory.hpp"
 
 using namespace mcpu;
 
@@ -96,12 +97,7 @@ class FailingFileSystem : public FileSystem {
 };
 
 struct Fixture {
-  Fixture() {
-    std::string name = std::filesystem::temp_directory_path() / "mcpu-event-log-XXXXXX";
-    layout.state = ::mkdtemp(name.data());
-    add_job(1);
-  }
-  ~Fixture() { std::filesystem::remove_all(layout.state); }
+  Fixture() { add_job(1); }
 
   void add_job(JobId job) { std::filesystem::create_directories(layout.job(job)); }
   std::uint64_t say(EventLog& log, const std::string& text, bool last = false, JobId job = 1) {
@@ -115,7 +111,8 @@ struct Fixture {
     return {std::istreambuf_iterator<char>(file), {}};
   }
 
-  Layout layout;
+  ScratchDirectory directory;
+  Layout layout{directory.path(), ""};
   FailingFileSystem fs;
 };
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "proto/codec.hpp"
+#include "scratch_directory.hpp"
 #include "scripted_service.hpp"
 
 using namespace mcpu;
@@ -14,8 +15,10 @@ using State = EventStream::State;
 namespace {
 
 struct Fixture {
-  Fixture() { log.open(1); }
-  ~Fixture() { std::filesystem::remove_all(layout.state); }
+  Fixture() {
+    std::filesystem::create_directories(layout.job(1));
+    log.open(1);
+  }
 
   void say(int count, bool last = false) {
     for (int i = 1; i <= count; ++i) {
@@ -25,14 +28,8 @@ struct Fixture {
     log.flush(1);
   }
 
-  static std::string make_state() {
-    std::string name = std::filesystem::temp_directory_path() / "mcpu-stream-XXXXXX";
-    name = ::mkdtemp(name.data());
-    std::filesystem::create_directories(name + "/jobs/1");
-    return name;
-  }
-
-  Layout layout{make_state(), ""};
+  ScratchDirectory directory;
+  Layout layout{directory.path(), ""};
   std::unique_ptr<FileSystem> fs = make_posix_file_system();
   EventLog log{*fs, layout};
   ScriptedService service{log};

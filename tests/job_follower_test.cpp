@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "tests/client_fixture.hpp"
+#include "tests/scratch_directory.hpp"
 #include "tests/scripted_daemon.hpp"
 
 using namespace mcpu;
@@ -24,7 +25,7 @@ json result(const char* outcome) {
 
 /// A follower of a scripted daemon, and everything that it was shown.
 struct Followed {
-  PrivateDirectory directory;
+  ScratchDirectory directory;
   Interrupts interrupts;
   std::vector<std::uint64_t> numbers;
   std::vector<std::string> remarks;

@@ -12,9 +12,9 @@
 #include "daemon/event_file.hpp"
 #include "tests/built_programs.hpp"
 #include "tests/client_fixture.hpp"
+#include "tests/scratch_directory.hpp"
 
 using namespace mcpu;
-using test::PrivateDirectory;
 
 namespace {
 
@@ -35,7 +35,7 @@ class Listener {
   }
 
  private:
-  PrivateDirectory directory_;
+  ScratchDirectory directory_;
   UniqueFd socket_;
 };
 
@@ -106,7 +106,7 @@ TEST_CASE("what concerns one user is not told to all who read the journal") {
 }
 
 TEST_CASE("without a journal nothing happens") {
-  const PrivateDirectory directory;
+  const ScratchDirectory directory;
   JournalEntries entries(directory / "none");
   entries.send(*make_stored(event(1, "job.started", {})));
 }

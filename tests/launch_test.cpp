@@ -7,8 +7,10 @@
 #include <thread>
 
 #include "tests/client_fixture.hpp"
+#include "tests/scratch_directory.hpp"
 
 using namespace mcpu::test;
+using mcpu::ScratchDirectory;
 
 namespace {
 
@@ -16,7 +18,7 @@ using namespace std::string_literals;
 
 /// A state directory with releases of an application "demo" and a launcher for its command "tool".
 struct Installed {
-  PrivateDirectory directory;
+  ScratchDirectory directory;
   std::string state = directory / "state";
   std::string entry = state + "/launch/demo/tool";
 

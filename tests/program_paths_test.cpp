@@ -4,9 +4,9 @@
 
 #include "proto/error.hpp"
 #include "tests/client_fixture.hpp"
+#include "tests/scratch_directory.hpp"
 
 using namespace mcpu;
-using test::PrivateDirectory;
 using test::write_file;
 
 TEST_CASE("the programs are found where they were built") {
@@ -16,7 +16,7 @@ TEST_CASE("the programs are found where they were built") {
 }
 
 TEST_CASE("the programs are found beside an installation that was moved") {
-  const PrivateDirectory prefix;
+  const ScratchDirectory prefix;
   const std::string programs = prefix / "libexec/mcp-upgraded";
   for (const char* name : {"mcp-upgraded-worker", "mcp-upgraded-source", "mcp-launch"})
     write_file(programs + "/" + name, "", 0755);
@@ -27,7 +27,7 @@ TEST_CASE("the programs are found beside an installation that was moved") {
 }
 
 TEST_CASE("an incomplete installation is named") {
-  const PrivateDirectory directory;
+  const ScratchDirectory directory;
   write_file(directory / "mcp-launch", "", 0755);
   try {
     find_programs(directory.path());

@@ -8,13 +8,15 @@
 
 namespace mcpu {
 
-/// A new private directory under TMPDIR (else /tmp), removed with everything in it at the end.
+/// A new private directory under TMPDIR (else /tmp), removed with everything in it at the end. Its
+/// path is free of links, and short: a socket's has room for 107 bytes.
 class ScratchDirectory {
  public:
   ScratchDirectory() {
     const char* base = std::getenv("TMPDIR");
-    path_ = std::string(base != nullptr ? base : "/tmp") + "/mcpu-test-XXXXXX";
-    if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("cannot create " + path_);
+    std::string name = std::string(base != nullptr ? base : "/tmp") + "/mcpu-XXXXXX";
+    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot create " + name);
+    path_ = std::filesystem::canonical(name).string();
   }
   ~ScratchDirectory() {
     std::error_code ignored;

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "raw_client.hpp"
+#include "scratch_directory.hpp"
 #include "scripted_service.hpp"
 
 using namespace mcpu;
@@ -18,7 +19,10 @@ namespace {
 /// A server on a socket of its own, with the event log of jobs 1 and 2 open.
 struct Fixture {
   explicit Fixture(ServerLimits limits = {}) : server(service, limits) {
-    for (const JobId job : {JobId{1}, JobId{2}}) log.open(job);
+    for (const JobId job : {JobId{1}, JobId{2}}) {
+      std::filesystem::create_directories(layout.job(job));
+      log.open(job);
+    }
     server.listen(socket, true);
     thread = std::thread([this] { server.run(); });
   }
@@ -26,15 +30,8 @@ struct Fixture {
     service.release_plan();
     server.stop();
     thread.join();
-    std::filesystem::remove_all(layout.state);
   }
 
-  static std::string make_state() {
-    std::string name = std::filesystem::temp_directory_path() / "mcpu-server-XXXXXX";
-    name = ::mkdtemp(name.data());
-    for (const char* job : {"/jobs/1", "/jobs/2"}) std::filesystem::create_directories(name + job);
-    return name;
-  }
   void say(JobId job, const std::string& text, Tier tier = Tier::kInfo) {
     log.emit(job, tier, Phase::kStage, "summary.line", {{"text", text}});
   }
@@ -49,7 +46,8 @@ struct Fixture {
            "mcp-upgraded";
   }
 
-  Layout layout{make_state(), ""};
+  ScratchDirectory directory;
+  Layout layout{directory.path(), ""};
   std::string socket = layout.state + "/socket";
   std::unique_ptr<FileSystem> fs = make_posix_file_system();
   EventLog log{*fs, layout};

@@ -9,9 +9,9 @@
 
 #include "proto/error.hpp"
 #include "tests/client_fixture.hpp"
+#include "tests/scratch_directory.hpp"
 
 using namespace mcpu;
-using test::PrivateDirectory;
 
 namespace {
 
@@ -32,7 +32,7 @@ void pass(const std::string& pid, const std::string& count) {
 }  // namespace
 
 TEST_CASE("the service manager is told, and its absence is no failure") {
-  const PrivateDirectory directory;
+  const ScratchDirectory directory;
   const UniqueFd manager = bound(directory / "notify", SOCK_DGRAM);
   setenv("NOTIFY_SOCKET", (directory / "notify").c_str(), 1);
   notify_service_manager("READY=1");
@@ -57,7 +57,7 @@ TEST_CASE("sockets passed to another process are not ours, and no child inherits
 TEST_CASE("what was passed must be a listening stream socket") {
   // Descriptor 3 may be anybody's here: it is put back.
   const UniqueFd kept(fcntl(3, F_DUPFD_CLOEXEC, 10));
-  const PrivateDirectory directory;
+  const ScratchDirectory directory;
   {
     const UniqueFd stream = bound(directory / "stream", SOCK_STREAM);
     pass(std::to_string(getpid()), "1");

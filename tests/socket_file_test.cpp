@@ -9,23 +9,19 @@
 #include "daemon/peer.hpp"
 #include "proto/error.hpp"
 #include "raw_client.hpp"
+#include "scratch_directory.hpp"
 
 using namespace mcpu;
 
 namespace {
 
 struct Fixture {
-  Fixture() {
-    std::string name = std::filesystem::temp_directory_path() / "mcpu-socket-XXXXXX";
-    directory = ::mkdtemp(name.data());
-    path = directory + "/socket";
-  }
-  ~Fixture() { std::filesystem::remove_all(directory); }
   std::size_t files() const {
     return static_cast<std::size_t>(
         std::distance(std::filesystem::directory_iterator(directory), {}));
   }
-  std::string directory, path;
+  ScratchDirectory scratch;
+  std::string directory = scratch.path(), path = scratch / "socket";
 };
 
 }  // namespace
@@ -71,7 +67,6 @@ TEST_CASE_FIXTURE(Fixture, "a path longer than a socket address works") {
   path = directory + "/socket";
   SocketFile file(path, 0600);
   CHECK(std::filesystem::is_socket(path));
-  directory = directory.substr(0, directory.rfind('/'));
 }
 
 TEST_CASE_FIXTURE(Fixture,

@@ -8,9 +8,9 @@
 
 #include "proto/error.hpp"
 #include "tests/client_fixture.hpp"
+#include "tests/scratch_directory.hpp"
 
 using namespace mcpu;
-using test::PrivateDirectory;
 using test::read_file;
 using test::write_file;
 
@@ -33,7 +33,7 @@ unsigned mode_of(const std::string& path) {
 
 TEST_CASE("the state directory is made, private to a user and readable for a machine") {
   const auto fs = make_posix_file_system();
-  const PrivateDirectory directory;
+  const ScratchDirectory directory;
   make_state_directory(*fs, instance(directory / "a/b/state"));
   CHECK(mode_of(directory / "a/b/state") == 0700);
   CHECK(mode_of(directory / "a") == 0700);
@@ -43,7 +43,7 @@ TEST_CASE("the state directory is made, private to a user and readable for a mac
 
 TEST_CASE("a state directory that others could enter is closed") {
   const auto fs = make_posix_file_system();
-  const PrivateDirectory directory;
+  const ScratchDirectory directory;
   std::filesystem::create_directory(directory / "state");
   chmod((directory / "state").c_str(), 0777);
   make_state_directory(*fs, instance(directory / "state"));
@@ -52,7 +52,7 @@ TEST_CASE("a state directory that others could enter is closed") {
 
 TEST_CASE("a file or a link in place of the state directory is refused") {
   const auto fs = make_posix_file_system();
-  const PrivateDirectory directory;
+  const ScratchDirectory directory;
   write_file(directory / "file", "");
   CHECK_THROWS_AS(make_state_directory(*fs, instance(directory / "file")), Error);
   REQUIRE(symlink("/tmp", (directory / "link").c_str()) == 0);
@@ -62,7 +62,7 @@ TEST_CASE("a file or a link in place of the state directory is refused") {
 
 TEST_CASE("a second daemon is refused and told of the first") {
   const auto fs = make_posix_file_system();
-  const PrivateDirectory directory;
+  const ScratchDirectory directory;
   const Layout layout{directory.path(), ""};
   const auto first = take_state_lock(*fs, layout, "/run/first/socket");
   CHECK(mode_of(layout.lock_file()) == 0600);
@@ -82,7 +82,7 @@ TEST_CASE("a second daemon is refused and told of the first") {
 
 TEST_CASE("a lock file left behind, whatever it says, does not keep a daemon from starting") {
   const auto fs = make_posix_file_system();
-  const PrivateDirectory directory;
+  const ScratchDirectory directory;
   const Layout layout{directory.path(), ""};
   write_file(layout.lock_file(), std::string(5000, 'x'), 0600);
   take_state_lock(*fs, layout, "/s");
@@ -91,7 +91,7 @@ TEST_CASE("a lock file left behind, whatever it says, does not keep a daemon fro
 
 TEST_CASE("a directory for the socket is made private") {
   const auto fs = make_posix_file_system();
-  const PrivateDirectory directory;
+  const ScratchDirectory directory;
   make_socket_directory(*fs, instance(directory.path()));
   CHECK(mode_of(directory / "run") == 0700);
 }
