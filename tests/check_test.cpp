@@ -197,20 +197,26 @@ TEST_CASE("a check that ends early does not take its neighbour's processes with 
 
 TEST_CASE("a cancel ends hanging checks within a second") {
   const ScratchDirectory directory;
-  const auto file = directory / "pid";
+  const std::string first = directory / "first", second = directory / "second";
   Cancellation cancellation;
   std::thread canceller([&] {
-    while (!std::ifstream(file).good()) std::this_thread::yield();
+    for (const auto& file : {first, second}) {
+      // It is there before the number is in it.
+      for (pid_t pid = 0; !(std::ifstream(file) >> pid);) std::this_thread::yield();
+    }
     cancellation.request();
   });
   const auto processes = make_posix_processes(worker_directory());
-  const auto run = shell(leaving("(trap '' TERM; exec setsid sleep 60)", file) + "sleep 60");
+  const auto hanging = [](const std::string& file) {
+    return shell(leaving("(trap '' TERM; exec setsid sleep 60)", file) + "sleep 60");
+  };
   const auto code = code_of([&] {
-    run_checks(*processes, own_identity(), {run, run}, 2, &cancellation);
+    run_checks(*processes, own_identity(), {hanging(first), hanging(second)}, 2, &cancellation);
   });
   CHECK(code == Code::kCancelled);
   canceller.join();
-  CHECK_FALSE(alive(file));
+  CHECK_FALSE(alive(first));
+  CHECK_FALSE(alive(second));
 }
 
 TEST_CASE("a check that kills those that watch over it fails, and nothing of it is left") {
