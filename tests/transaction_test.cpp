@@ -5,41 +5,15 @@
 #include <cerrno>
 #include <cstdlib>
 
-#include "tests/engine_fixture.hpp"
+#include "tests/job_story.hpp"
 
 using namespace mcpu;
 
 namespace {
 
-/// 1.0.0 is installed, 1.1.0 is offered.
-const Machine& installed() {
-  static const Machine machine = [] {
-    Machine one;
-    run_well(one, upgrade_request());
-    one.offer("1.1.0");
-    one.fs().restart(Loss::kNothing);
-    return one;
-  }();
-  return machine;
-}
-
-CheckResult failing() {
-  CheckResult result;
-  result.exit_code = 1;
-  result.reason = "exit code 1";
-  return result;
-}
-
-CheckResult passing() {
-  CheckResult result;
-  result.passed = true;
-  result.exit_code = 0;
-  return result;
-}
-
 /// Everything but the release's programs passes; those fail only through the entry point.
 Machine with_bad_post_check() {
-  Machine machine(installed());
+  Machine machine(installed_machine());
   machine.check_by(
       [](const CheckRun& run) { return run.program == Machine::kLink ? failing() : passing(); });
   return machine;
@@ -51,7 +25,7 @@ std::uint64_t stride() { return std::getenv("MCPU_EXHAUSTIVE") ? 1 : 13; }
 
 TEST_CASE("a job one of whose changes fails ends old or new") {
   for (const int error : {EIO, ENOSPC}) {
-    CHECK(fail_everywhere({installed(), upgrade_request(), 2}, error, stride()) > 5);
+    CHECK(fail_everywhere({installed_machine(), upgrade_request(), 2}, error, stride()) > 5);
   }
 }
 
@@ -64,7 +38,7 @@ TEST_CASE("a job that fails after the switch is undone, and being stopped does n
 }
 
 TEST_CASE("a failed post-check undoes the switch, and what the release wrote") {
-  Machine machine(installed());
+  Machine machine(installed_machine());
   const auto before = machine.picture();
   machine.check_by([&](const CheckRun& run) {
     if (run.program != Machine::kLink) return passing();
@@ -83,7 +57,7 @@ TEST_CASE("a failed post-check undoes the switch, and what the release wrote") {
 }
 
 TEST_CASE("a cancel before the commit record undoes, whatever step it meets") {
-  Machine machine(installed());
+  Machine machine(installed_machine());
   const auto before = machine.picture();
   {
     Engine engine(machine);
@@ -99,7 +73,7 @@ TEST_CASE("a cancel before the commit record undoes, whatever step it meets") {
 }
 
 TEST_CASE("a record is durable before its step begins") {
-  Machine machine(installed());
+  Machine machine(installed_machine());
   Engine engine(machine);
   engine.run(upgrade_request());
   bool journal_made = false, staged = false;
@@ -113,7 +87,7 @@ TEST_CASE("a record is durable before its step begins") {
 }
 
 TEST_CASE("what a release wrote is undone even if the journal has no note of it") {
-  Machine machine(installed());
+  Machine machine(installed_machine());
   const auto before = machine.picture();
   const std::string other = Machine::kHome + "/.app/keys.toml";
   bool written = false;
