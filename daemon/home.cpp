@@ -230,7 +230,7 @@ StaleFound Home::find_stale(const StaleQuery& query) {
 
 bool Home::remove_stale(const StaleLink& link) {
   auto request = to_request("remove_stale", who_, {});
-  request["link"] = {{"path", escape_path(link.path)}, {"target", escape_path(link.target)}};
+  request["link"] = to_json(link);
   return converse(request, deadline_, [&](WorkerLink& worker) {
     const auto answer = worker.receive();
     return reading(who_, [&] { return answer.at("removed").get<bool>(); });
@@ -239,7 +239,7 @@ bool Home::remove_stale(const StaleLink& link) {
 
 void Home::put_back_stale(const StaleLink& link) {
   auto request = to_request("put_back_stale", who_, {});
-  request["link"] = {{"path", escape_path(link.path)}, {"target", escape_path(link.target)}};
+  request["link"] = to_json(link);
   converse(request, deadline_, [](WorkerLink& worker) { return worker.receive(); });
 }
 

@@ -196,6 +196,14 @@ std::string uninstall_line(FileSystem& fs, const PipCopy& copy, bool system) {
          (managed ? "--break-system-packages " : "") + copy.distribution;
 }
 
+json to_json(const StaleLink& link) {
+  return {{"path", escape_path(link.path)}, {"target", escape_path(link.target)}};
+}
+
+StaleLink stale_link_from_json(const json& object) {
+  return reading([&] { return StaleLink{path_in(object, "path"), path_in(object, "target")}; });
+}
+
 json to_json(const StaleQuery& query) {
   json directories = json::array(), commands = json::array();
   for (const std::string& one : query.directories) directories.push_back(escape_path(one));
@@ -224,9 +232,7 @@ StaleQuery stale_query_from_json(const json& object) {
 
 json to_json(const StaleFound& found) {
   json links = json::array(), copies = json::array();
-  for (const StaleLink& one : found.links) {
-    links.push_back({{"path", escape_path(one.path)}, {"target", escape_path(one.target)}});
-  }
+  for (const StaleLink& one : found.links) links.push_back(to_json(one));
   for (const PipCopy& one : found.copies) {
     copies.push_back({{"script", escape_path(one.script)},
                       {"distribution", one.distribution},
@@ -239,9 +245,7 @@ json to_json(const StaleFound& found) {
 StaleFound stale_found_from_json(const json& object, const StaleQuery& query) {
   return reading([&] {
     StaleFound found;
-    for (const json& one : object.at("links")) {
-      found.links.push_back({path_in(one, "path"), path_in(one, "target")});
-    }
+    for (const json& one : object.at("links")) found.links.push_back(stale_link_from_json(one));
     for (const json& one : object.at("copies")) {
       found.copies.push_back(
           {path_in(one, "script"), one.at("distribution"), one.at("version"), one.at("python")});

@@ -57,6 +57,8 @@ void put_back_stale_link(FileSystem& fs, const StaleLink& link);
 std::string uninstall_line(FileSystem& fs, const PipCopy& copy, bool system);
 
 // What the daemon and a home's worker say to each other. Malformed: Error{kWorker}.
+nlohmann::json to_json(const StaleLink& link);
+StaleLink stale_link_from_json(const nlohmann::json& object);
 nlohmann::json to_json(const StaleQuery& query);
 StaleQuery stale_query_from_json(const nlohmann::json& object);
 nlohmann::json to_json(const StaleFound& found);

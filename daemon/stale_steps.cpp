@@ -24,36 +24,34 @@ StaleQuery query_of(const StepContext& context, std::vector<std::string> directo
   return query;
 }
 
+/// Tells the user in whose home something is; null: it is in none, and everybody is told.
+void tell(StepContext& context, const ManagedUser* user, Tier tier, const char* id, json fields) {
+  if (user) return context.log.emit_about(user->who.uid, tier, id, std::move(fields));
+  context.log.emit({tier, id, std::move(fields)});
+}
+
 /// Notes and removes one link. `user`: in whose home; null: in none.
 void remove_one(StepContext& context, const StaleLink& link, const ManagedUser* user) {
   const json shown{{"link", escape_path(link.path)}, {"target", escape_path(link.target)}};
-  const auto tell = [&](Tier tier, const char* id) {
-    if (user) return context.log.emit_about(user->who.uid, tier, id, shown);
-    context.log.emit({tier, id, shown});
-  };
   if (!user && !context.tools.fs.writable(parent_path(link.path))) {
-    return tell(Tier::kWarning, "stale.found");
+    return tell(context, user, Tier::kWarning, "stale.found", shown);
   }
-  json note{{"path", escape_path(link.path)}, {"target", escape_path(link.target)}};
+  json note = to_json(link);
   if (user) note["uid"] = user->who.uid;
   context.note(note);
   const bool removed = user ? context.home(*user, kHomeLimit).remove_stale(link)
                             : remove_stale_link(context.tools.fs, link);
-  if (removed) return tell(Tier::kInfo, "stale.removed");
-  tell(Tier::kWarning, "stale.found");
+  if (removed) return tell(context, user, Tier::kInfo, "stale.removed", shown);
+  tell(context, user, Tier::kWarning, "stale.found", shown);
 }
 
 void tell_copies(StepContext& context, const std::vector<PipCopy>& copies,
                  const ManagedUser* user) {
   for (const PipCopy& copy : copies) {
-    const json fields{{"distribution", copy.distribution + " " + copy.version},
-                      {"link", escape_path(copy.script)},
-                      {"fix", uninstall_line(context.tools.fs, copy, user == nullptr)}};
-    if (user) {
-      context.log.emit_about(user->who.uid, Tier::kWarning, "stale.copy", fields);
-    } else {
-      context.log.warning("stale.copy", fields);
-    }
+    tell(context, user, Tier::kWarning, "stale.copy",
+         {{"distribution", copy.distribution + " " + copy.version},
+          {"link", escape_path(copy.script)},
+          {"fix", uninstall_line(context.tools.fs, copy, user == nullptr)}});
   }
 }
 
@@ -73,8 +71,7 @@ void apply_stale(StepContext& context) {
 
 void undo_stale(StepContext& context, const StepTrace& trace) {
   for (const json& note : trace.notes) {
-    const StaleLink link{unescape_path(note.at("path").get<std::string>()),
-                         unescape_path(note.at("target").get<std::string>())};
+    const StaleLink link = stale_link_from_json(note);
     if (!note.contains("uid")) {
       put_back_stale_link(context.tools.fs, link);
       continue;

@@ -156,8 +156,7 @@ void find_stale(const Request& request, WorkerLink& link) {
 }
 
 StaleLink link_in(const Request& request) {
-  const auto& object = request.message.at("link");
-  return {path_in(object, "path"), path_in(object, "target")};
+  return stale_link_from_json(request.message.at("link"));
 }
 
 void remove_stale(const Request& request, WorkerLink& link) {
