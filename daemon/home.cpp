@@ -99,14 +99,6 @@ void Home::limit(Deadline deadline, const Cancellation* cancellation) {
   cancellation_ = cancellation;
 }
 
-void Home::warm_up() noexcept {
-  try {
-    if (!worker_) worker_ = processes_.start(WorkerKind::kConfig, who_);
-  } catch (const std::exception&) {
-    // The first call fails in the same way, and is heard.
-  }
-}
-
 template <typename Talk>
 auto Home::converse(const json& request, Deadline deadline, Talk talk) {
   try {

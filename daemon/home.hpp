@@ -64,9 +64,6 @@ class Home {
  public:
   Home(ProcessPort& processes, Identity who, std::vector<ManagedFile> files);
 
-  /// Starts the worker ahead of the first call, which then need not wait for it.
-  void warm_up() noexcept;
-
   const Identity& who() const { return who_; }
   const std::vector<ManagedFile>& files() const { return files_; }
   void limit(Deadline deadline, const Cancellation* cancellation);
