@@ -77,4 +77,17 @@ Identity own_identity() {
   return required(std::move(identity), "user with uid " + std::to_string(uid));
 }
 
+nlohmann::json to_json(const Identity& who) {
+  return {{"uid", who.uid},
+          {"gid", who.gid},
+          {"name", who.name},
+          {"home", who.home},
+          {"shell", who.shell}};
+}
+
+Identity identity_from_json(const nlohmann::json& document) {
+  return {document.at("uid"), document.at("gid"), document.at("name"), document.at("home"),
+          document.at("shell")};
+}
+
 }  // namespace mcpu

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -22,5 +23,9 @@ Identity identity_of(std::uint32_t uid);
 /// This process's user, but with HOME from the environment if that is an absolute path: user mode
 /// follows the user, tests and `quickstart` rely on it.
 Identity own_identity();
+
+nlohmann::json to_json(const Identity& who);
+/// Throws nlohmann::json::exception for anything that to_json did not write.
+Identity identity_from_json(const nlohmann::json& document);
 
 }  // namespace mcpu

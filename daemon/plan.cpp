@@ -40,19 +40,6 @@ const StepTraits& traits(StepKind kind) {
   throw Error(Code::kInternal, "a step without a name");
 }
 
-json to_json(const Identity& who) {
-  return {{"uid", who.uid},
-          {"gid", who.gid},
-          {"name", who.name},
-          {"home", who.home},
-          {"shell", who.shell}};
-}
-
-Identity identity_from_json(const json& document) {
-  return {document.at("uid"), document.at("gid"), document.at("name"), document.at("home"),
-          document.at("shell")};
-}
-
 Step step(StepKind kind, json arguments, std::chrono::seconds deadline) {
   return {kind, std::move(arguments), deadline};
 }

@@ -95,18 +95,11 @@ std::vector<ServiceUnit> configured_units(const std::vector<std::string>& names,
 }
 
 json to_json(const ServiceUnit& unit) {
-  return {{"unit", unit.name},        {"of_user", unit.of_user}, {"uid", unit.owner.uid},
-          {"gid", unit.owner.gid},    {"user", unit.owner.name}, {"home", unit.owner.home},
-          {"shell", unit.owner.shell}};
+  return {{"unit", unit.name}, {"of_user", unit.of_user}, {"owner", to_json(unit.owner)}};
 }
 
 ServiceUnit service_unit_from_json(const json& document) {
-  ServiceUnit unit;
-  unit.name = document.at("unit");
-  unit.of_user = document.at("of_user");
-  unit.owner = {document.at("uid"), document.at("gid"), document.at("user"), document.at("home"),
-                document.at("shell")};
-  return unit;
+  return {document.at("unit"), identity_from_json(document.at("owner")), document.at("of_user")};
 }
 
 }  // namespace mcpu

@@ -35,7 +35,7 @@ void tell_lines(StepContext& context, const ServiceUnit& unit, const RestartResu
               {{"check", check}, {"reason", reason}, {"regression", true}});
 }
 
-void restart(StepContext& context, const ServiceUnit& unit, const std::string& before) {
+void restart(StepContext& context, const ServiceUnit& unit, const ServiceState& before) {
   const auto begin = std::chrono::steady_clock::now();
   const RestartResult result =
       context.tools.services->restart(unit, kRestartLimit, context.running.cancellation);
@@ -46,7 +46,7 @@ void restart(StepContext& context, const ServiceUnit& unit, const std::string& b
     return;
   }
   tell_lines(context, unit, result);
-  if (before != "failed") fail(unit, result.reason);
+  if (before.active != "failed") fail(unit, result.reason);
   context.log.warning("service.failed_before", {{"unit", unit.shown()}, {"reason", result.reason}});
 }
 
@@ -56,7 +56,7 @@ void apply_services(const Step& step, StepContext& context) {
   for (const ServiceUnit& unit : units_in(step)) {
     if (!context.tools.services) return;
     const ServiceState state = context.tools.services->look(unit, context.running.cancellation);
-    context.services[unit.shown()] = state.active;
+    context.services[unit.shown()] = state;
     json note = to_json(unit);
     note["active"] = state.active;
     context.note(note);
@@ -79,10 +79,9 @@ Looks look_at_homes(StepContext& context) {
 
 void restart_those_that_ran(const Step& step, StepContext& context) {
   for (const ServiceUnit& unit : units_in(step)) {
-    const std::string before = context.services[unit.shown()];
-    const bool was_up = before == "active" || before == "reloading" || before == "activating";
-    if (!was_up && before != "failed") {
-      context.log.info("service.left", {{"unit", unit.shown()}, {"state", before}});
+    const ServiceState& before = context.services[unit.shown()];
+    if (!before.runs() && before.active != "failed") {
+      context.log.info("service.left", {{"unit", unit.shown()}, {"state", before.active}});
       continue;
     }
     restart(context, unit, before);

@@ -57,7 +57,7 @@ struct StepContext {
   /// Managed files that the release changed inside a step that ran it, by uid.
   std::map<std::uint32_t, std::set<std::string>> touched;
   /// How the configured services stood before the switch, by ServiceUnit::shown().
-  std::map<std::string, std::string> services;
+  std::map<std::string, ServiceState> services;
   /// While undoing: services were restarted with what is being undone.
   bool restart_again = false;
   /// What the checks came to, for the release's health.
