@@ -1,7 +1,8 @@
 #include "daemon/check_job.hpp"
 
 #include "daemon/check_steps.hpp"
-#include "daemon/durable.hpp"
+#include "daemon/scratch.hpp"
+#include "daemon/user_steps.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -9,17 +10,6 @@ namespace mcpu {
 namespace {
 
 using nlohmann::json;
-
-/// The users of the release that is current: those the last upgrade looked after.
-std::vector<ManagedUser> users_of(const JobEnvironment& environment, const JobRecord& record) {
-  if (environment.user_mode) return {{own_identity(), true}};
-  std::vector<ManagedUser> users;
-  for (const std::string& name : environment.configuration->users) {
-    users.push_back({identity_of(name), true});
-  }
-  if (users.empty() && record.uid != 0) users.push_back({identity_of(record.uid), true});
-  return users;
-}
 
 std::vector<std::string> check_files(const StepContext& context, const std::string& release) {
   std::vector<std::string> problems;
@@ -35,29 +25,49 @@ std::vector<std::string> check_files(const StepContext& context, const std::stri
   return problems;
 }
 
-void check_user(StepContext& context, const ManagedUser& user, const std::vector<CheckSpec>& specs,
-                std::vector<std::string>& problems) {
+/// Checks as one user; returns what is wrong.
+std::vector<std::string> check_user(StepContext& context, const ManagedUser& user,
+                                    const std::vector<CheckSpec>& specs, Deadline end) {
+  std::vector<std::string> problems;
   const CheckTarget target = entry_target(context, make_scratch(context, user));
   std::vector<CheckRun> runs;
   for (const CheckSpec& spec : specs) runs.push_back(bind(spec, target));
-  const auto deadline = std::chrono::seconds(120);
-  for (const CheckResult& result : check_runner(deadline, context, user)(runs)) {
+  for (const CheckResult& result :
+       check_runner(checks_end(user, specs, end), context, user)(runs)) {
     if (result.passed) {
       context.log.emit_about(user.who.uid, Tier::kInfo, "check.passed",
                              {{"check", result.name}, {"milliseconds", result.duration.count()}});
       continue;
     }
     problems.push_back("check '" + result.name + "' failed: " + result.reason);
-    context.log.emit_about(user.who.uid, Tier::kError, "check.failed",
-                           {{"check", result.name}, {"reason", result.reason}});
+    context.log.emit_about(user.who.uid, user.required ? Tier::kError : Tier::kWarning,
+                           "check.failed", {{"check", result.name}, {"reason", result.reason}});
     context.log.emit_about(user.who.uid, Tier::kInfo, "check.output",
                            {{"check", result.name}, {"output", result.output}});
   }
+  return problems;
+}
+
+/// Checks as all users; returns what is wrong for those who count.
+std::vector<std::string> check_users(StepContext& context, const std::vector<CheckSpec>& specs,
+                                     Deadline end) {
+  const std::vector<ManagedUser>& users = context.plan.users;
+  std::vector<std::vector<std::string>> problems(users.size());
+  const UserFailures failures = side_by_side(context, users, [&](std::size_t i) {
+    problems[i] = check_user(context, users[i], specs, end);
+  });
+  settle_failures(context, users, failures, "check.skipped");
+  std::vector<std::string> all;
+  for (std::size_t i = 0; i < users.size(); ++i) {
+    if (users[i].required) all.insert(all.end(), problems[i].begin(), problems[i].end());
+  }
+  return all;
 }
 
 }  // namespace
 
-JobResult check_current(const JobEnvironment& environment, const JobRecord& record, JobLog& log,
+JobResult check_current(const JobEnvironment& environment, const JobRecord& record,
+                        const std::vector<ManagedUser>& users, JobLog& log,
                         const Cancellation& cancellation) {
   const Application& app = environment.configuration->application(record.request.app);
   Plan plan;
@@ -66,7 +76,7 @@ JobResult check_current(const JobEnvironment& environment, const JobRecord& reco
   plan.kind = JobKind::kCheck;
   plan.entry_points = app.entry_points;
   plan.files = app.files;
-  plan.users = users_of(environment, record);
+  plan.users = users;
   StepContext context(environment.tools, plan, log);
   context.running.cancellation = &cancellation;
   log.enter(Phase::kPostCheck);
@@ -81,12 +91,15 @@ JobResult check_current(const JobEnvironment& environment, const JobRecord& reco
     specs.insert(specs.end(), app.deep_checks.begin(), app.deep_checks.end());
   }
   try {
-    for (const ManagedUser& user : plan.users) check_user(context, user, specs, problems);
+    const Deadline end =
+        std::chrono::steady_clock::now() + environment.configuration->limits.all_checks;
+    const auto failed = check_users(context, specs, end);
+    problems.insert(problems.end(), failed.begin(), failed.end());
   } catch (...) {
-    remove_tree(environment.tools.fs, environment.tools.layout.scratch(record.id));
+    remove_scratch(environment.tools, record.id, users);
     throw;
   }
-  remove_tree(environment.tools.fs, environment.tools.layout.scratch(record.id));
+  remove_scratch(environment.tools, record.id, users);
   if (problems.empty()) {
     return {Outcome::kDone,
             "release " + *current + " is whole, and all checks passed",

@@ -4,7 +4,9 @@
 #include <thread>
 
 #include "daemon/durable.hpp"
+#include "daemon/scratch.hpp"
 #include "daemon/state_store.hpp"
+#include "daemon/user_steps.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -29,16 +31,14 @@ CheckTarget entry_target(const StepContext& context, const std::string& home) {
   return target;
 }
 
-CheckJudge::Run check_runner(std::chrono::seconds deadline, StepContext& context,
-                             const ManagedUser& user) {
-  const auto end = std::chrono::steady_clock::now() + deadline;
+CheckJudge::Run check_runner(Deadline end, StepContext& context, const ManagedUser& user) {
   return [&context, &user, end](std::vector<CheckRun> runs) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
         end - std::chrono::steady_clock::now());
     if (left.count() <= 0) {
       throw Error(Code::kTimeout,
-                  "the checks of this job took too long altogether: see "
-                  "limits.all_checks_seconds in the configuration");
+                  "the checks took too long altogether: see limits.all_checks_seconds in the "
+                  "configuration");
     }
     for (CheckRun& run : runs) run.deadline = std::min(run.deadline, left);
     return run_checks(context.tools.processes, user.who, runs,
@@ -47,17 +47,24 @@ CheckJudge::Run check_runner(std::chrono::seconds deadline, StepContext& context
   };
 }
 
+Deadline checks_end(const ManagedUser& user, const std::vector<CheckSpec>& specs, Deadline all) {
+  if (user.required) return all;
+  std::chrono::milliseconds longest{0};
+  for (const CheckSpec& spec : specs) longest = std::max(longest, spec.deadline);
+  return std::min(all, std::chrono::steady_clock::now() + longest);
+}
+
 std::string make_scratch(StepContext& context, const ManagedUser& user) {
   FileSystem& fs = context.tools.fs;
   const std::string directory =
       context.tools.layout.scratch(context.plan.job) + "/" + std::to_string(user.who.uid);
   make_passing_directories(fs, parent_path(directory), 0711);
-  remove_tree(fs, directory);
-  fs.make_directory(directory, 0700);
+  // There already, if this job has checked before: its user may have filled it since.
+  if (!fs.info(directory)) fs.make_directory(directory, 0700);
   if (fs.info(directory)->uid != user.who.uid) {
     fs.set_owner(directory, user.who.uid, user.who.gid);
   }
-  context.home(user, kHomeLimit).fill_scratch(directory);
+  if (!user.homeless) context.home(user, kHomeLimit).fill_scratch(directory);
   return directory;
 }
 
@@ -94,19 +101,33 @@ std::optional<CheckTarget> old_target(const StepContext& context, const std::str
                                        : std::nullopt;
 }
 
-/// Fails the job when a required user's checks failed; anybody else's only warn.
-void settle(StepContext& context, const ManagedUser& user, const Verdict& verdict) {
-  if (verdict.passed) return;
-  const std::string text = "check '" + verdict.check + "' failed: " + verdict.reason;
-  if (!user.required) {
-    context.log.emit_about(user.who.uid, Tier::kWarning, "check.warning",
-                           {{"check", verdict.check}, {"reason", verdict.reason}});
-    return;
+/// What one user's checks came to.
+struct Judgement {
+  Verdict verdict;
+  std::vector<FileState> before, after;  ///< of the real home, around the checks
+};
+
+/// Fails the job when a required user's checks failed, with a regression if there is one; anybody
+/// else's only warn.
+void settle(StepContext& context, const std::vector<ManagedUser>& users,
+            const UserFailures& failures, const std::vector<Judgement>& judgements) {
+  settle_failures(context, users, failures, "check.skipped");
+  const Verdict* worst = nullptr;
+  for (std::size_t i = 0; i < users.size(); ++i) {
+    const Verdict& one = judgements[i].verdict;
+    if (one.passed) continue;
+    if (!users[i].required) {
+      context.log.emit_about(users[i].who.uid, Tier::kWarning, "check.warning",
+                             {{"check", one.check}, {"reason", one.reason}});
+    } else if (!worst || (one.regression && !worst->regression)) {
+      worst = &one;
+    }
   }
-  context.verdict = verdict;
+  if (!worst) return;
+  context.verdict = *worst;
   throw Error(
-      Code::kCheck, text,
-      {{"check", verdict.check}, {"reason", verdict.reason}, {"regression", verdict.regression}});
+      Code::kCheck, "check '" + worst->check + "' failed: " + worst->reason,
+      {{"check", worst->check}, {"reason", worst->reason}, {"regression", worst->regression}});
 }
 
 std::vector<CheckSpec> post_checks(const Application& app, bool full) {
@@ -129,7 +150,38 @@ void note_changes(StepContext& context, const ManagedUser& user,
     context.log.emit_about(user.who.uid, Tier::kWarning, "config.changed",
                            {{"user", user.who.name}, {"file", "~/" + escape_path(state.path)}});
   }
+  if (after.empty() && !before.empty()) {
+    context.note({{"uid", user.who.uid}, {"unseen", true}});
+  }
 }
+
+namespace {
+
+/// Judges the release in the real home. However the checks end, what the release changed must be
+/// known for the undo.
+void judge_in_home(StepContext& context, const ManagedUser& user,
+                   const std::vector<CheckSpec>& specs, Deadline end, Judgement& judgement) {
+  const std::string home = user.homeless ? make_scratch(context, user) : user.who.home;
+  // Before adoption the old one stood where the new one stands now: there is nothing to compare.
+  const auto old = context.plan.from == kBefore ? std::nullopt : old_target(context, home);
+  if (!user.homeless) judgement.before = context.home(user, kHomeLimit).inspect();
+  CheckJudge judge(check_runner(checks_end(user, specs, end), context, user), context.log,
+                   user.who.uid);
+  std::exception_ptr failure;
+  try {
+    judgement.verdict = judge.judge(specs, entry_target(context, home), old);
+  } catch (const Error&) {
+    failure = std::current_exception();
+  }
+  if (!user.homeless) {
+    Home& look = context.home(user, kHomeLimit);
+    look.limit(std::chrono::steady_clock::now() + kHomeLimit, nullptr);
+    judgement.after = look.inspect();
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace
 
 void apply_mid_check(const Step& step, StepContext& context) {
   const Application& app = *context.running.app;
@@ -137,42 +189,36 @@ void apply_mid_check(const Step& step, StepContext& context) {
   if (step.arguments.value("deep", false)) {
     specs.insert(specs.end(), app.deep_checks.begin(), app.deep_checks.end());
   }
-  for (const ManagedUser& user : context.active_users()) {
-    const std::string scratch = make_scratch(context, user);
-    CheckJudge judge(check_runner(step.deadline, context, user), context.log, user.who.uid);
-    settle(context, user,
-           judge.judge(specs, stored_target(context, context.plan.to, scratch),
-                       old_target(context, scratch)));
-  }
+  const Deadline end = std::chrono::steady_clock::now() + step.deadline;
+  const std::vector<ManagedUser> users = context.active_users();
+  std::vector<Judgement> judgements(users.size());
+  const UserFailures failures = side_by_side(context, users, [&](std::size_t i) {
+    const std::string scratch = make_scratch(context, users[i]);
+    CheckJudge judge(check_runner(checks_end(users[i], specs, end), context, users[i]), context.log,
+                     users[i].who.uid);
+    judgements[i].verdict = judge.judge(specs, stored_target(context, context.plan.to, scratch),
+                                        old_target(context, scratch));
+  });
+  settle(context, users, failures, judgements);
 }
 
 void undo_mid_check(StepContext& context) {
-  remove_tree(context.tools.fs, context.tools.layout.scratch(context.plan.job));
+  remove_scratch(context.tools, context.plan.job, context.plan.users);
 }
 
 void apply_post_check(const Step& step, StepContext& context) {
   if (context.plan.to == kBefore && !anything_stands(context)) return;
   const auto specs = post_checks(*context.running.app, step.arguments.value("full", false));
-  for (const ManagedUser& user : context.active_users()) {
-    const std::string& home = user.who.home;
-    // Before adoption the old one stood where the new one stands now: there is nothing to compare.
-    const auto old = context.plan.from == kBefore ? std::nullopt : old_target(context, home);
-    const auto before = context.home(user, kHomeLimit).inspect();
-    CheckJudge judge(check_runner(step.deadline, context, user), context.log, user.who.uid);
-    Verdict verdict;
-    std::exception_ptr failure;
-    try {
-      verdict = judge.judge(specs, entry_target(context, home), old);
-    } catch (const Error&) {
-      failure = std::current_exception();
-    }
-    // However the checks ended, what the release changed must be known for the undo.
-    Home& look = context.home(user, kHomeLimit);
-    look.limit(std::chrono::steady_clock::now() + kHomeLimit, nullptr);
-    note_changes(context, user, before, look.inspect());
-    if (failure) std::rethrow_exception(failure);
-    settle(context, user, verdict);
+  const Deadline end = std::chrono::steady_clock::now() + step.deadline;
+  const std::vector<ManagedUser> users = context.active_users();
+  std::vector<Judgement> judgements(users.size());
+  const UserFailures failures = side_by_side(context, users, [&](std::size_t i) {
+    judge_in_home(context, users[i], specs, end, judgements[i]);
+  });
+  for (std::size_t i = 0; i < users.size(); ++i) {
+    note_changes(context, users[i], judgements[i].before, judgements[i].after);
   }
+  settle(context, users, failures, judgements);
 }
 
 }  // namespace mcpu

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "daemon/durable.hpp"
-#include "daemon/steps.hpp"
+#include "daemon/user_steps.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -45,9 +45,10 @@ void put_back(StepContext& context, const ManagedUser& user, Snapshot& keeper,
   }
 }
 
-void save_user(StepContext& context, const ManagedUser& user) {
+/// Returns the lock on the home.
+UniqueFd save_user(StepContext& context, const ManagedUser& user) {
   Home& home = context.home(user, kHomeLimit);
-  context.home_locks[user.who.uid] = home.lock(kHomeLimit);
+  UniqueFd lock = home.lock(kHomeLimit);
   const std::vector<FileState> states = context.snapshot(user).save(home);
   std::size_t files = 0;
   std::uint64_t bytes = 0;
@@ -64,6 +65,7 @@ void save_user(StepContext& context, const ManagedUser& user) {
   context.log.emit_about(
       user.who.uid, Tier::kInfo, "snapshot.saved",
       {{"user", user.who.name}, {"files", files}, {"bytes", format_bytes(bytes)}});
+  return lock;
 }
 
 /// A rollback's target for one file: walks back through the jobs while the file still has that
@@ -111,7 +113,8 @@ void restore_user(StepContext& context, const ManagedUser& user, const std::vect
         tell(context, user, Tier::kWarning, "config.kept", present.path,
              "it was edited after the upgrade; the version before the upgrade is in " +
                  (jobs.empty() ? std::string() : context.snapshot(user, jobs.front()).directory()));
-        context.config_lines.push_back("kept, edited since: ~/" + escape_path(present.path));
+        context.config_lines.push_back(
+            {user.who.uid, "kept, edited since: ~/" + escape_path(present.path)});
       }
       continue;
     }
@@ -124,15 +127,9 @@ void restore_user(StepContext& context, const ManagedUser& user, const std::vect
     if (result.restored) context.touched[user.who.uid].insert(present.path);
     tell(context, user, result.restored ? Tier::kInfo : Tier::kWarning,
          result.restored ? "config.restored" : "config.kept", present.path, result.problem);
-    context.config_lines.push_back((result.restored ? "restored: ~/" : "kept: ~/") +
-                                   escape_path(present.path));
+    context.config_lines.push_back({user.who.uid, (result.restored ? "restored: ~/" : "kept: ~/") +
+                                                      escape_path(present.path)});
   }
-}
-
-const ManagedUser* user_with(const Plan& plan, std::uint32_t uid) {
-  const auto found =
-      std::ranges::find_if(plan.users, [&](const auto& user) { return user.who.uid == uid; });
-  return found == plan.users.end() ? nullptr : &*found;
 }
 
 /// What the release changed of one file inside a step that ran it, as the journal's note says.
@@ -140,18 +137,30 @@ struct Change {
   FileState before, after;
 };
 
-/// The changes to undo for one user: as noted, and, when the daemon died inside the step, every
-/// other difference from the snapshot.
-std::vector<Change> changes_of(const ManagedUser& user, const StepTrace& trace,
+bool has_notes(const ManagedUser& user, const StepTrace& trace) {
+  return std::ranges::any_of(trace.notes,
+                             [&](const json& note) { return note.at("uid") == user.who.uid; });
+}
+
+/// The home could not be looked at after the step, so nobody knows what the release changed in it.
+bool is_unseen(const ManagedUser& user, const StepTrace& trace) {
+  return std::ranges::any_of(trace.notes, [&](const json& note) {
+    return note.at("uid") == user.who.uid && note.contains("unseen");
+  });
+}
+
+/// The changes to undo for one user: as noted, and, when the daemon died inside the step or could
+/// not look afterwards, every other difference from the snapshot.
+std::vector<Change> changes_of(const ManagedUser& user, const StepTrace& trace, bool interrupted,
                                const std::vector<FileState>& saved,
                                const std::vector<FileState>& present) {
   std::vector<Change> changes;
   for (const json& note : trace.notes) {
-    if (note.at("uid") != user.who.uid) continue;
+    if (note.at("uid") != user.who.uid || note.contains("unseen")) continue;
     changes.push_back(
         {file_state_from_json(note.at("before")), file_state_from_json(note.at("after"))});
   }
-  if (!trace.interrupted) return changes;
+  if (!interrupted) return changes;
   for (const FileState& state : present) {
     const bool noted = std::ranges::any_of(
         changes, [&](const Change& one) { return one.after.path == state.path; });
@@ -192,79 +201,101 @@ std::optional<Saved> version_before(const Change& change, const FileState& saved
 }  // namespace
 
 void apply_snapshot(const Step&, StepContext& context) {
-  for (const ManagedUser& user : context.plan.users) {
-    try {
-      save_user(context, user);
-    } catch (const Error& error) {
-      if (user.required || error.code() == Code::kCancelled) throw;
-      context.skipped.insert(user.who.uid);
-      context.home_locks.erase(user.who.uid);
-      context.snapshot(user).discard();
-      context.log.emit_about(user.who.uid, Tier::kWarning, "snapshot.skipped",
-                             {{"user", user.who.name}, {"reason", error.what()}});
+  const std::vector<ManagedUser> users = context.users_with_home();
+  std::vector<UniqueFd> locks(users.size());
+  const UserFailures failures =
+      side_by_side(context, users, [&](std::size_t i) { locks[i] = save_user(context, users[i]); });
+  for (std::size_t i = 0; i < users.size(); ++i) {
+    if (!failures[i]) {
+      context.home_locks[users[i].who.uid] = std::move(locks[i]);
+    } else if (!users[i].required) {
+      context.snapshot(users[i]).discard();
     }
   }
+  settle_failures(context, users, failures, "snapshot.skipped");
 }
 
 void undo_snapshot(StepContext& context) {
-  for (const ManagedUser& user : context.plan.users) {
-    Snapshot snapshot = context.snapshot(user);
+  undo_in_homes(context, [&](const ManagedUser& user) {
     // A worker that was killed in the middle of a restore left a file beside the user's.
-    if (snapshot.complete()) context.home(user, kHomeLimit).clean();
-    snapshot.discard();
-  }
+    const bool away = context.away.contains(user.who.uid);
+    if (context.snapshot(user).complete() && !away) context.home(user, kHomeLimit).clean();
+  });
+  for (const ManagedUser& user : context.plan.users) context.snapshot(user).discard();
   context.home_locks.clear();
 }
 
 void apply_restore_configs(const Step& step, StepContext& context) {
   const auto jobs = step.arguments.at("jobs").get<std::vector<JobId>>();
   const bool always = step.arguments.at("policy") == policy_name(ConfigPolicy::kAlways);
-  for (const ManagedUser& user : context.active_users()) restore_user(context, user, jobs, always);
+  // One after the other: each file that is put back is noted in the journal first.
+  const std::vector<ManagedUser> users = context.users_with_home();
+  const UserFailures failures = one_by_one(
+      users, [&](const ManagedUser& user) { restore_user(context, user, jobs, always); });
+  settle_failures(context, users, failures, "snapshot.skipped");
 }
 
 void undo_restore_configs(const Step&, StepContext& context, const StepTrace& trace) {
-  for (const json& note : trace.notes) {
-    const ManagedUser* user = user_with(context.plan, note.at("uid"));
-    if (!user) continue;
-    const FileState wanted = file_state_from_json(note.at("wanted"));
-    Snapshot snapshot = context.snapshot(*user);
-    const auto before = snapshot.before();
-    const FileState* original = find_state(before, wanted.path);
-    if (!original) continue;
-    context.home(*user, kHomeLimit).restore(*original, content_of(snapshot, *original), wanted);
-  }
+  undo_in_homes(context, [&](const ManagedUser& user) {
+    for (const json& note : trace.notes) {
+      if (note.at("uid") != user.who.uid) continue;
+      const FileState wanted = file_state_from_json(note.at("wanted"));
+      Snapshot snapshot = context.snapshot(user);
+      const auto before = snapshot.before();
+      const FileState* original = find_state(before, wanted.path);
+      if (!original) continue;
+      context.require_home(user);
+      context.home(user, kHomeLimit).restore(*original, content_of(snapshot, *original), wanted);
+    }
+  });
 }
 
 void apply_record_after(const Step&, StepContext& context) {
-  for (const ManagedUser& user : context.active_users()) {
-    const auto states = context.home(user, kHomeLimit).inspect();
-    context.snapshot(user).record_after(states, context.touched[user.who.uid]);
-  }
+  const std::vector<ManagedUser> users = context.users_with_home();
+  const UserFailures failures = side_by_side(context, users, [&](std::size_t i) {
+    const auto states = context.home(users[i], kHomeLimit).inspect();
+    const auto touched = context.touched.find(users[i].who.uid);
+    context.snapshot(users[i]).record_after(
+        states, touched == context.touched.end() ? std::set<std::string>() : touched->second);
+  });
+  settle_failures(context, users, failures, "snapshot.skipped");
 }
 
+namespace {
+
+void undo_change(StepContext& context, const ManagedUser& user, const Change& change,
+                 const std::vector<FileState>& saved, const std::vector<FileState>& present,
+                 bool interrupted) {
+  Snapshot snapshot = context.snapshot(user);
+  const FileState* now = find_state(present, change.after.path);
+  const FileState* before = find_state(saved, change.after.path);
+  if (!now || !before || now->same_content(*before)) return;
+  const auto wanted = version_before(change, *before, user, context);
+  if (!now->same_content(change.after) || !wanted) {
+    return tell(context, user, Tier::kWarning, "config.conflict", now->path,
+                "saved version: " + snapshot.directory());
+  }
+  if (interrupted) {
+    tell(context, user, Tier::kWarning, "config.interrupted", now->path,
+         "saved version and the one found are in " + snapshot.directory());
+  }
+  put_back(context, user, snapshot, *now, wanted->state, wanted->content);
+}
+
+}  // namespace
+
 void undo_release_changes(const Step&, StepContext& context, const StepTrace& trace) {
-  for (const ManagedUser& user : context.active_users()) {
-    Snapshot snapshot = context.snapshot(user);
-    if (!snapshot.complete()) continue;
+  undo_in_homes(context, [&](const ManagedUser& user) {
+    const Snapshot snapshot = context.snapshot(user);
+    const bool interrupted = trace.interrupted || is_unseen(user, trace);
+    if (!snapshot.complete() || (!interrupted && !has_notes(user, trace))) return;
+    context.require_home(user);
     const auto saved = snapshot.before();
     const auto present = context.home(user, kHomeLimit).inspect();
-    for (const Change& change : changes_of(user, trace, saved, present)) {
-      const FileState* now = find_state(present, change.after.path);
-      const FileState* before = find_state(saved, change.after.path);
-      if (!now || !before || now->same_content(*before)) continue;
-      const auto wanted = version_before(change, *before, user, context);
-      if (!now->same_content(change.after) || !wanted) {
-        tell(context, user, Tier::kWarning, "config.conflict", now->path,
-             "saved version: " + snapshot.directory());
-        continue;
-      }
-      if (trace.interrupted) {
-        tell(context, user, Tier::kWarning, "config.interrupted", now->path,
-             "saved version and the one found are in " + snapshot.directory());
-      }
-      put_back(context, user, snapshot, *now, wanted->state, wanted->content);
+    for (const Change& change : changes_of(user, trace, interrupted, saved, present)) {
+      undo_change(context, user, change, saved, present, interrupted);
     }
-  }
+  });
 }
 
 }  // namespace mcpu

@@ -25,17 +25,24 @@ json changes_of(const ListingChanges& changes) {
   return list;
 }
 
-json saves_of(const JobEnvironment& environment, const PreparedJob& job) {
-  json list = json::array();
-  for (const ManagedUser& user : job.plan.users) {
-    Home home(environment.tools.processes, user.who, job.app->files);
-    home.limit(std::chrono::steady_clock::now() + environment.configuration->limits.home, nullptr);
+/// Adds the files of one user that would be saved, and what keeps them from it.
+void add_saves(const JobEnvironment& environment, const PreparedJob& job, const ManagedUser& user,
+               json& reply) {
+  Home home(environment.tools.processes, user.who, job.app->files);
+  home.limit(std::chrono::steady_clock::now() + environment.configuration->limits.home, nullptr);
+  try {
     for (const FileState& state : home.inspect()) {
       if (!state.exists) continue;
-      list.push_back({{"user", user.who.name}, {"path", "~/" + escape_path(state.path)}});
+      reply["saves"].push_back({{"user", user.who.name},
+                                {"path", "~/" + escape_path(state.path)},
+                                {"concerns", user.who.uid}});
     }
+  } catch (const Error& error) {
+    if (error.code() == Code::kCancelled) throw;
+    reply["problems"].push_back({{"what", "the home of " + user.who.name + ": " + error.what()},
+                                 {"remedy", ""},
+                                 {"concerns", user.who.uid}});
   }
-  return list;
 }
 
 json checks_of(const PreparedJob& job) {
@@ -69,6 +76,7 @@ json problems_of(const std::vector<Notice>& notices, const std::string& problem)
   for (const Notice& notice : notices) {
     if (notice.tier != Tier::kWarning && notice.tier != Tier::kError) continue;
     list.push_back({{"what", render_message(notice.id, notice.fields)}, {"remedy", ""}});
+    if (notice.concerns) list.back()["concerns"] = *notice.concerns;
   }
   return list;
 }
@@ -80,6 +88,19 @@ json release_or_null(const JobEnvironment& environment, const PreparedJob& job,
 }
 
 }  // namespace
+
+void hide_private(json& reply, const std::function<bool(std::uint32_t)>& may_see) {
+  for (const char* name : {"saves", "problems"}) {
+    json shown = json::array();
+    for (json& one : reply.at(name)) {
+      const auto uid = one.find("concerns");
+      if (uid != one.end() && !may_see(uid->get<std::uint32_t>())) continue;
+      one.erase("concerns");
+      shown.push_back(std::move(one));
+    }
+    reply[name] = std::move(shown);
+  }
+}
 
 json release_document(const ReleaseInfo& info) {
   return {{"release", info.id},
@@ -108,7 +129,9 @@ json describe_dry_run(const JobEnvironment& environment, const PreparedJob& job,
   if (job.early) return reply;
   reply["from"] = release_or_null(environment, job, plan.from);
   reply["to"] = job.release ? release_document(*job.release) : json();
-  reply["saves"] = saves_of(environment, job);
+  for (const ManagedUser& user : plan.users) {
+    if (!user.homeless) add_saves(environment, job, user, reply);
+  }
   reply["checks"] = checks_of(job);
   for (const Step& step : plan.steps) reply["steps"].push_back(step_name(step.kind));
   const std::string& state = environment.tools.layout.state;

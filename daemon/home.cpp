@@ -99,6 +99,8 @@ void Home::limit(Deadline deadline, const Cancellation* cancellation) {
   cancellation_ = cancellation;
 }
 
+void Home::rest() { worker_.reset(); }
+
 template <typename Talk>
 auto Home::converse(const json& request, Deadline deadline, Talk talk) {
   try {
@@ -203,6 +205,12 @@ RestoreResult Home::restore(const FileState& wanted, const std::string& content,
 void Home::clean() {
   converse(to_request("clean", who_, files_), deadline_,
            [](WorkerLink& link) { return link.receive(); });
+}
+
+void Home::empty_directory(const std::string& directory) {
+  auto request = to_request("empty_directory", who_, {});
+  request["directory"] = escape_path(directory);
+  converse(request, deadline_, [](WorkerLink& link) { return link.receive(); });
 }
 
 void Home::fill_scratch(const std::string& directory) {

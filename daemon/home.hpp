@@ -58,11 +58,15 @@ struct RestoreResult {
 
 /// One user's home, reached only through a worker with that user's rights. The worker starts with
 /// the first call and serves the following ones, one at a time; it ends with this object, and at
-/// once when a call fails in any way: the next one starts another. Job thread only. `who.home` that
-/// is missing or denied: Error{kIo} naming it.
+/// once when a call fails in any way: the next one starts another. It also dies with the thread
+/// that started it, which therefore lets the home rest(). One thread at a time. `who.home` that is
+/// missing or denied: Error{kIo} naming it.
 class Home {
  public:
   Home(ProcessPort& processes, Identity who, std::vector<ManagedFile> files);
+
+  /// Ends the worker until the next call.
+  void rest();
 
   const Identity& who() const { return who_; }
   const std::vector<ManagedFile>& files() const { return files_; }
@@ -95,6 +99,8 @@ class Home {
   /// Fills `directory` (made by the daemon, owned by the user) with copies of the managed files,
   /// for checks that must not touch the real ones.
   void fill_scratch(const std::string& directory);
+  /// Removes everything in `directory`, whether the user has a home or not.
+  void empty_directory(const std::string& directory);
 
   /// Old installations of an application in this home. What the worker says is checked.
   StaleFound find_stale(const StaleQuery& query);

@@ -5,6 +5,7 @@
 #include "daemon/denied_releases.hpp"
 #include "daemon/durable.hpp"
 #include "daemon/retention.hpp"
+#include "daemon/scratch.hpp"
 
 namespace mcpu {
 
@@ -42,11 +43,16 @@ FinalMessage final_message(Outcome outcome) {
 }  // namespace
 
 json to_json(const Commit& commit) {
+  json private_lines = json::array();
+  for (const PrivateLine& line : commit.private_lines) {
+    private_lines.push_back({{"uid", line.uid}, {"text", line.text}});
+  }
   return {{"result", to_json(commit.result)},
           {"history", to_json(commit.history)},
           {"hold", commit.hold},
           {"clear_denied", commit.clear_denied},
           {"lines", commit.lines},
+          {"private_lines", private_lines},
           {"changelog", commit.changelog}};
 }
 
@@ -58,6 +64,9 @@ Commit commit_from_json(const json& document) {
     commit.hold = document.at("hold");
     commit.clear_denied = document.at("clear_denied");
     commit.lines = document.at("lines").get<std::vector<std::string>>();
+    for (const json& line : document.value("private_lines", json::array())) {
+      commit.private_lines.push_back({line.at("uid"), line.at("text")});
+    }
     commit.changelog = document.at("changelog").get<std::vector<std::string>>();
     return commit;
   } catch (const json::exception& error) {
@@ -104,12 +113,15 @@ void JobFinisher::committed(StepContext& context, Transaction& transaction, cons
     DeniedReleases(tools_.fs, tools_.layout, context.plan.app).clear(commit.clear_denied);
   }
   context.home_locks.clear();
-  remove_tree(tools_.fs, tools_.layout.scratch(context.plan.job));
+  remove_scratch(tools_, context.plan.job, context.plan.users);
   context.log.enter(Phase::kPrune);
   prune(tools_.fs, tools_.layout, context.plan.app, *state_.get(), retention_, context.log);
   if (!has_ended(context.plan.job)) {
     for (const std::string& line : commit.lines) {
       context.log.info("summary.line", {{"text", line}});
+    }
+    for (const PrivateLine& line : commit.private_lines) {
+      context.log.emit_about(line.uid, Tier::kInfo, "summary.line", {{"text", line.text}});
     }
     for (const std::string& line : commit.changelog) {
       if (line.empty()) continue;
@@ -123,7 +135,10 @@ void JobFinisher::committed(StepContext& context, Transaction& transaction, cons
 std::string JobFinisher::undone(StepContext& context, Transaction& transaction, const json& undo) {
   context.log.enter(Phase::kUndo);
   if (!has_ended(context.plan.job)) {
-    context.log.info("undo.started", {{"reason", undo.value("reason", "")}});
+    const json reason{{"reason", undo.value("reason", "")}};
+    const auto uid = concerned_by({{}, "", undo.value("details", json::object())});
+    if (uid) context.log.emit_about(*uid, Tier::kInfo, "undo.started", reason);
+    if (!uid) context.log.info("undo.started", reason);
   }
   const auto pending = transaction.undo(undo);
   const json& why = *transaction.undoing();
@@ -139,7 +154,7 @@ std::string JobFinisher::undone(StepContext& context, Transaction& transaction, 
     DeniedReleases(tools_.fs, tools_.layout, context.plan.app)
         .add(denied_from_json(why.at("denied")));
   }
-  remove_tree(tools_.fs, tools_.layout.scratch(context.plan.job));
+  remove_scratch(tools_, context.plan.job, context.plan.users);
   result.outcome = outcome_from(why.value("outcome", "")).value_or(Outcome::kFailed);
   result.details = why.value("details", json::object());
   if (!has_ended(context.plan.job)) {
@@ -160,7 +175,7 @@ void JobFinisher::record_result(JobId job, const JobResult& result, JobLog& log)
   write_result(job, result);
   if (!has_ended(job)) {
     const FinalMessage message = final_message(result.outcome);
-    log.finish(message.tier, message.id, {{"message", result.message}});
+    log.finish(message.tier, message.id, {{"message", result.message}}, concerned_by(result));
   }
   log.flush();
 }

@@ -11,9 +11,10 @@ namespace mcpu {
 struct Commit {
   JobResult result;
   HistoryEntry history;
-  std::string hold;                    ///< release to hold: rolled back from
-  std::string clear_denied;            ///< digest whose mark goes
-  std::vector<std::string> lines;      ///< of the summary
+  std::string hold;                ///< release to hold: rolled back from
+  std::string clear_denied;        ///< digest whose mark goes
+  std::vector<std::string> lines;  ///< of the summary
+  std::vector<PrivateLine> private_lines;
   std::vector<std::string> changelog;  ///< lines between the two versions
 };
 nlohmann::json to_json(const Commit& commit);

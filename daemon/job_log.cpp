@@ -40,13 +40,14 @@ void JobLog::emit(const Notice& notice) {
 }
 
 void JobLog::emit_about(std::uint32_t uid, Tier tier, std::string id, nlohmann::json fields) {
-  if (!events_) return collected_.push_back({tier, std::move(id), std::move(fields)});
+  if (!events_) return collected_.push_back({tier, std::move(id), std::move(fields), uid});
   events_->emit(job_, tier, phase(), std::move(id), std::move(fields), uid);
 }
 
-void JobLog::finish(Tier tier, std::string id, nlohmann::json fields) {
+void JobLog::finish(Tier tier, std::string id, nlohmann::json fields,
+                    std::optional<std::uint32_t> concerns) {
   finished_ = true;
-  events_->emit(job_, tier, phase(), std::move(id), std::move(fields), {}, true);
+  events_->emit(job_, tier, phase(), std::move(id), std::move(fields), concerns, true);
 }
 
 void JobLog::flush() {

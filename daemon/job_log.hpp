@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,8 +33,9 @@ class JobLog {
   void emit(const Notice& notice);
   /// Only the user and root see the fields.
   void emit_about(std::uint32_t uid, Tier tier, std::string id, nlohmann::json fields);
-  /// The job's final event.
-  void finish(Tier tier, std::string id, nlohmann::json fields);
+  /// The job's final event. `concerns`: whom alone its fields concern.
+  void finish(Tier tier, std::string id, nlohmann::json fields,
+              std::optional<std::uint32_t> concerns = {});
 
   /// Whether the final event was emitted. Any thread.
   bool finished() const { return finished_.load(); }

@@ -4,6 +4,8 @@
 
 #include "daemon/changelog.hpp"
 #include "daemon/durable.hpp"
+#include "daemon/managed_users.hpp"
+#include "daemon/source_rights.hpp"
 #include "daemon/version.hpp"
 #include "proto/error.hpp"
 
@@ -116,8 +118,7 @@ std::string JobPlanner::standing(const Application& app, const EntryPoints& entr
 }
 
 PlanFacts JobPlanner::facts(const JobRecord& record, const Application& app,
-                            const EntryPoints& entry_points, const ReleaseStore& store,
-                            const std::string& source) const {
+                            const EntryPoints& entry_points, const ReleaseStore& store) const {
   PlanFacts facts;
   FileSystem& fs = environment_.tools.fs;
   facts.job = record.id;
@@ -125,7 +126,7 @@ PlanFacts JobPlanner::facts(const JobRecord& record, const Application& app,
   facts.by = record.by;
   facts.app = &app;
   facts.limits = environment_.configuration->limits;
-  facts.users = managed_users(record, source);
+  facts.users = users(record, app, entry_points);
   facts.user_mode = environment_.user_mode;
   facts.current = store.current().value_or("");
   facts.entry_points = !entry_points.in_place();
@@ -153,7 +154,7 @@ PreparedJob JobPlanner::prepare_upgrade(const JobRecord& record) {
 
   if (resolved.kind == "repository" && !record.request.to) refuse_moved_tag(store, fresh);
 
-  PlanFacts facts = this->facts(record, *job.app, entry_points, store, source);
+  PlanFacts facts = this->facts(record, *job.app, entry_points, store);
   std::optional<ReleaseInfo> current;
   Listing current_listing;
   if (!facts.current.empty()) {
@@ -239,6 +240,16 @@ std::string JobPlanner::location(const JobRequest& request, const Application& a
                                  const EntryPoints& entry_points) const {
   if (request.from) return *request.from;
   if (!app.source.empty()) return app.source;
+  const std::string adopted = adopted_checkout(app, entry_points);
+  if (!adopted.empty()) return adopted;
+  throw Error(Code::kNoSource, "no source is known for application '" + app.name +
+                                   "': name one with --from PATH-OR-URL, or set applications." +
+                                   app.name + ".source in the configuration");
+}
+
+/// Empty where nothing was ever installed by hand.
+std::string JobPlanner::adopted_checkout(const Application& app,
+                                         const EntryPoints& entry_points) const {
   const std::string adopted =
       entry_points.recorded_checkout(environment_.tools.layout.adoption(app.name));
   if (!adopted.empty()) return adopted;
@@ -247,9 +258,7 @@ std::string JobPlanner::location(const JobRequest& request, const Application& a
         checkout_behind(environment_.tools.fs, entry, entry_points.at_link(entry));
     if (!checkout.empty()) return checkout;
   }
-  throw Error(Code::kNoSource, "no source is known for application '" + app.name +
-                                   "': name one with --from PATH-OR-URL, or set applications." +
-                                   app.name + ".source in the configuration");
+  return "";
 }
 
 std::unique_ptr<SourceSession> JobPlanner::open_source(const JobRequest& request,
@@ -268,9 +277,10 @@ std::unique_ptr<SourceSession> JobPlanner::open_source(const JobRequest& request
   wanted.changelog_path = app.changelog;
   wanted.limits = configuration.limits.tree;
   wanted.max_clone_bytes = configuration.limits.clone_bytes;
-  Identity who = own_identity();
-  if (!environment_.user_mode && location.starts_with("/")) {
-    if (const auto info = environment_.tools.fs.info(location)) who = identity_of(info->uid);
+  const Identity who =
+      environment_.user_mode ? own_identity() : source_identity(environment_.tools.fs, location);
+  if (!environment_.user_mode && !location.starts_with("/")) {
+    make_cache(environment_.tools.fs, environment_.tools.layout, app.name, who);
   }
   const auto deadline = std::chrono::steady_clock::now() + configuration.limits.resolve;
   std::unique_ptr<SourceSession> session;
@@ -284,21 +294,21 @@ std::unique_ptr<SourceSession> JobPlanner::open_source(const JobRequest& request
   return session;
 }
 
-std::vector<ManagedUser> JobPlanner::managed_users(const JobRecord& record,
-                                                   const std::string& source) const {
+std::vector<ManagedUser> JobPlanner::users(const JobRecord& record) const {
+  const Application& app = environment_.configuration->application(record.request.app);
+  return users(record, app, entry_points_of(environment_, app));
+}
+
+std::vector<ManagedUser> JobPlanner::users(const JobRecord& record, const Application& app,
+                                           const EntryPoints& entry_points) const {
   if (environment_.user_mode) return {{own_identity(), true}};
-  const Configuration& configuration = *environment_.configuration;
-  std::vector<ManagedUser> users;
-  for (const std::string& name : configuration.users) {
-    const bool required =
-        std::ranges::find(configuration.required_users, name) != configuration.required_users.end();
-    users.push_back({identity_of(name), required});
+  UserFacts facts{environment_.configuration->users, environment_.configuration->required_users,
+                  std::nullopt, record.login_uid};
+  for (const std::string& place :
+       {adopted_checkout(app, entry_points), app.source, record.request.from.value_or("")}) {
+    if (!facts.owner) facts.owner = owner_of_path(environment_.tools.fs, place);
   }
-  if (!users.empty()) return users;
-  const auto info = source.starts_with("/") ? environment_.tools.fs.info(source) : std::nullopt;
-  if (info && info->uid != 0) return {{identity_of(info->uid), true}};
-  if (record.login_uid && *record.login_uid != 0) return {{identity_of(*record.login_uid), true}};
-  return {};
+  return managed_users(facts, log_);
 }
 
 std::string JobPlanner::rollback_target(const JobRequest& request, const ReleaseStore& store,
@@ -323,7 +333,7 @@ PreparedJob JobPlanner::prepare_rollback(const JobRecord& record) {
   job.app = &job.configuration->application(record.request.app);
   const EntryPoints entry_points = entry_points_of(environment_, *job.app);
   const ReleaseStore store(environment_.tools.fs, environment_.tools.layout, job.app->name);
-  PlanFacts facts = this->facts(record, *job.app, entry_points, store, "");
+  PlanFacts facts = this->facts(record, *job.app, entry_points, store);
   facts.to = rollback_target(record.request, store, facts.from);
   if (facts.to == facts.from && !facts.entry_points) {
     job.early = nothing_to_do("already there: " + facts.to);

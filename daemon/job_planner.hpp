@@ -46,6 +46,8 @@ class JobPlanner {
   /// Throws at once what prepare() would find out without opening a source: an unknown application,
   /// no source, nothing to roll back to. Cheap; any thread.
   void check(const JobRequest& request) const;
+  /// The users a job looks after and checks as. Looks names up.
+  std::vector<ManagedUser> users(const JobRecord& record) const;
 
  private:
   PreparedJob prepare_upgrade(const JobRecord& record);
@@ -54,7 +56,8 @@ class JobPlanner {
                        const EntryPoints& entry_points) const;
   std::unique_ptr<SourceSession> open_source(const JobRequest& request, const Application& app,
                                              const std::string& location);
-  std::vector<ManagedUser> managed_users(const JobRecord& record, const std::string& source) const;
+  std::vector<ManagedUser> users(const JobRecord& record, const Application& app,
+                                 const EntryPoints& entry_points) const;
   std::optional<JobResult> weigh(const JobRequest& request, const ReleaseInfo& fresh,
                                  const std::optional<ReleaseInfo>& current, bool in_place,
                                  std::string& clear_denied);
@@ -65,7 +68,8 @@ class JobPlanner {
                        const ReleaseStore& store) const;
   void require_adopted(const Application& app, const EntryPoints& entry_points) const;
   PlanFacts facts(const JobRecord& record, const Application& app, const EntryPoints& entry_points,
-                  const ReleaseStore& store, const std::string& source) const;
+                  const ReleaseStore& store) const;
+  std::string adopted_checkout(const Application& app, const EntryPoints& entry_points) const;
 
   const JobEnvironment& environment_;
   const State& state_;

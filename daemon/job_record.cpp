@@ -67,6 +67,23 @@ std::vector<JobId> JobRecords::list() const {
   return ids;
 }
 
+std::optional<std::uint32_t> concerned_by(const JobResult& result) {
+  const auto context = result.details.find("context");
+  if (context == result.details.end() || !context->is_object()) return std::nullopt;
+  const auto uid = context->find("concerns");
+  if (uid == context->end() || !uid->is_number_unsigned()) return std::nullopt;
+  return uid->get<std::uint32_t>();
+}
+
+JobResult without_details(const JobResult& result) {
+  const std::string user = result.details.at("context").value("user", "a user");
+  JobResult reduced = result;
+  reduced.message = "something in the home of " + user + " failed this job; details are shown to " +
+                    user + " and to root";
+  reduced.details.erase("context");
+  return reduced;
+}
+
 JobId JobRecords::highest() const {
   const auto ids = list();
   return ids.empty() ? 0 : ids.back();

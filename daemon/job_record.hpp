@@ -25,6 +25,12 @@ struct JobRecord {
 
 nlohmann::json to_json(const JobRecord& record);
 
+/// Whom alone the details of a result concern (something in that user's home failed the job);
+/// empty: everybody.
+std::optional<std::uint32_t> concerned_by(const JobResult& result);
+/// Such a result as everybody else sees it.
+JobResult without_details(const JobResult& result);
+
 /// The directory of all jobs. Any thread.
 class JobRecords {
  public:

@@ -149,7 +149,10 @@ void JobRunner::remember_newest(const PreparedJob& job) {
 }
 
 void JobRunner::run_check(const JobRecord& record, JobLog& log, const Cancellation& cancellation) {
-  finisher().record_result(record.id, check_current(environment_, record, log, cancellation), log);
+  const auto state = state_.get();
+  const auto users = JobPlanner(environment_, *state, log, &cancellation).users(record);
+  finisher().record_result(record.id, check_current(environment_, record, users, log, cancellation),
+                           log);
 }
 
 json JobRunner::dry_run(const JobRecord& record, const Cancellation& cancellation) {

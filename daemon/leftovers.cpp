@@ -32,7 +32,6 @@ void sweep_children(FileSystem& fs, const std::string& directory) {
 void remove_leftovers(FileSystem& fs, const Layout& layout,
                       const std::vector<EntryPoint>& entries) {
   sweep(fs, layout.state);
-  remove_tree(fs, layout.state + "/scratch");
   sweep_children(fs, layout.jobs());
   sweep_children(fs, layout.state + "/launch");
   const std::string apps = layout.state + "/apps";

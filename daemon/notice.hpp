@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "proto/event.hpp"
@@ -12,6 +14,7 @@ struct Notice {
   Tier tier = Tier::kInfo;
   std::string id;  ///< of the message catalogue
   nlohmann::json fields = nlohmann::json::object();
+  std::optional<std::uint32_t> concerns = {};  ///< whose details these are; empty: everybody's
 };
 
 }  // namespace mcpu

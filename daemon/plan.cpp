@@ -125,7 +125,8 @@ json to_json(const Plan& plan) {
     files.push_back({{"path", one.path}, {"format", one.format}, {"servers", one.servers}});
   }
   for (const auto& one : plan.users) {
-    users.push_back({{"who", to_json(one.who)}, {"required", one.required}});
+    users.push_back(
+        {{"who", to_json(one.who)}, {"required", one.required}, {"homeless", one.homeless}});
   }
   for (const auto& one : plan.steps) {
     steps.push_back({{"kind", step_name(one.kind)},
@@ -174,7 +175,8 @@ Plan read_plan(const json& document) {
     plan.files.push_back({one.at("path"), one.at("format"), one.at("servers")});
   }
   for (const json& one : document.at("users")) {
-    plan.users.push_back({identity_from_json(one.at("who")), one.at("required")});
+    plan.users.push_back(
+        {identity_from_json(one.at("who")), one.at("required"), one.value("homeless", false)});
   }
   for (const json& one : document.at("steps")) plan.steps.push_back(step_from_json(one));
   return plan;

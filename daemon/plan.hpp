@@ -41,6 +41,7 @@ struct Step {
 struct ManagedUser {
   Identity who;
   bool required = false;  ///< its failing home or checks fail the job
+  bool homeless = false;  ///< nobody's account: checks only, in an empty scratch home
 };
 
 /// A job's ordered steps, built before anything is changed. The same data drives the run, the

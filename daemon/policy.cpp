@@ -68,8 +68,8 @@ void authorize_change(const Access& access, const Peer& peer, std::string_view a
   if (!access.group_id)
     refuse(name, "only root may " + name + " (there is no group \"" + access.group +
                      "\"); run it with sudo");
-  refuse(name, "only root and members of the group " + access.group + " may " + name +
-                   "; run it with sudo, or join the group and log in again");
+  refuse(name, "you may not " + name + " here: ask root, or a member of the group " + access.group +
+                   "; or join that group and log in again");
 }
 
 void authorize_job(const Access& access, const Peer& peer, const JobRequest& request) {

@@ -59,6 +59,7 @@ struct Launch {
   std::vector<char*> envp;
   std::string failure_start;  ///< of the message that the child sends if it cannot start
   bool switch_user = false;
+  bool powerless = false;  ///< without capabilities, even as root
   bool die_with_parent = true;
   rlim_t data_bytes = RLIM_INFINITY;
   uid_t uid = 0;
@@ -112,13 +113,16 @@ void place_descriptors(const Launch& launch) {
 
 /// System calls instead of the C library's functions: those would change all threads' rights, and
 /// look for threads that the child does not have.
-void take_identity(const Launch& launch) {
-  if (!launch.switch_user) return;
+void switch_user(const Launch& launch) {
   if (::syscall(SYS_setgroups, launch.groups.size(), launch.groups.data()) != 0 ||
       ::syscall(SYS_setresgid, launch.gid, launch.gid, launch.gid) != 0 ||
       ::syscall(SYS_setresuid, launch.uid, launch.uid, launch.uid) != 0) {
     fail(launch, "taking the user's rights failed");
   }
+}
+
+/// Executing a program as root gives them back, but not to one without new privileges.
+void give_up_capabilities(const Launch& launch) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, 2> none{};
   if (::syscall(SYS_capset, &header, none.data()) != 0) {
@@ -139,7 +143,8 @@ void limit_resources(const Launch& launch) {
   place_descriptors(launch);
   reset_signals();
   if (::setsid() < 0) fail(launch, "making a session failed");
-  take_identity(launch);
+  if (launch.switch_user) switch_user(launch);
+  if (launch.powerless) give_up_capabilities(launch);
   limit_resources(launch);
   ::umask(022);
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) != 0) {
@@ -201,7 +206,7 @@ rlim_t data_limit(WorkerKind kind) {
     case WorkerKind::kServices:
       return rlim_t{256} << 20;
     case WorkerKind::kCheck:
-      return RLIM_INFINITY;  // the checks would inherit it: Node needs much
+      return rlim_t{4} << 30;  // the checks inherit it: Node needs much
   }
   return RLIM_INFINITY;
 }
@@ -236,6 +241,7 @@ Launch prepare(const std::string& directory, WorkerKind kind, const Identity& wh
     launch.arguments.emplace_back(kind == WorkerKind::kConfig ? "config" : "check");
   }
   launch.switch_user = uid == 0 && who.uid != 0;
+  launch.powerless = launch.switch_user || kind == WorkerKind::kSource;
   launch.environment = build_environment(kind, who, !launch.switch_user);
   launch.failure_start = failure_start(launch, who);
   // A check worker must outlive us by a moment, to end what runs below it.
@@ -297,6 +303,8 @@ class ReaperDuty {
 
 /// The children of this process that its workers account for.
 struct Family {
+  /// Held while a worker starts or ends: an end would take a child just forked for an orphan.
+  std::mutex mutex;
   std::vector<pid_t> live;   ///< the workers
   std::vector<pid_t> stuck;  ///< killed, but not gone: reaped when their system call lets them
 };
@@ -318,6 +326,7 @@ class PosixWorker final : public Worker {
   ~PosixWorker() override {
     link_.reset();
     const bool gone = kind_ == WorkerKind::kCheck && reap(pid_, Clock::now() + kGoodbye);
+    const std::lock_guard guard(family_->mutex);
     const auto deadline = Clock::now() + kDying;
     if (!gone) {
       ::kill(-pid_, SIGKILL);
@@ -357,6 +366,7 @@ class PosixProcesses final : public ProcessPort {
   }
 
   std::unique_ptr<Worker> start(WorkerKind kind, const Identity& who) override {
+    const std::lock_guard guard(family_->mutex);
     std::erase_if(family_->stuck, [](pid_t child) { return reap(child, Clock::now()); });
     auto launch = prepare(directory_, kind, who);
     std::array<int, 2> ends{};

@@ -152,11 +152,18 @@ void check_thoroughly(const JobEnvironment& environment, const PreparedJob& job,
     check_requirement(environment, job, requirement, cancellation);
   }
   for (const ManagedUser& user : job.plan.users) {
+    if (user.homeless) continue;
     Home home(environment.tools.processes, user.who, job.app->files);
     home.limit(std::chrono::steady_clock::now() + environment.configuration->limits.home,
                cancellation);
-    for (const std::string& problem : home.parse()) {
-      log.emit_about(user.who.uid, Tier::kWarning, "preflight.problem", {{"reason", problem}});
+    try {
+      for (const std::string& problem : home.parse()) {
+        log.emit_about(user.who.uid, Tier::kWarning, "preflight.problem", {{"reason", problem}});
+      }
+    } catch (const Error& error) {
+      // Whether this fails the job is decided where the files are saved.
+      if (error.code() == Code::kCancelled) throw;
+      log.emit_about(user.who.uid, Tier::kWarning, "preflight.problem", {{"reason", error.what()}});
     }
   }
 }

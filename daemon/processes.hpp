@@ -21,7 +21,8 @@ class Worker {
 
 /// The port to other processes. A worker is a process of ours with the rights of `who`: no
 /// inherited descriptors but its end of the link, a built environment, no capabilities, bounded
-/// memory. Job thread only.
+/// memory. Any thread; a worker is used by one at a time, and dies with the one that
+/// started it.
 class ProcessPort {
  public:
   virtual ~ProcessPort() = default;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,13 +17,15 @@ nlohmann::json problem(const std::string& text);
 class Queries {
  public:
   Queries(JobEnvironment environment, const Instance& instance, TimePoint started,
-          std::shared_ptr<const State> state, QueueView queue, std::vector<nlohmann::json> problems)
+          std::shared_ptr<const State> state, QueueView queue, std::vector<nlohmann::json> problems,
+          std::function<bool(std::uint32_t)> may_see)
       : environment_(std::move(environment)),
         instance_(instance),
         started_(started),
         state_(std::move(state)),
         queue_(std::move(queue)),
-        problems_(std::move(problems)) {}
+        problems_(std::move(problems)),
+        may_see_(std::move(may_see)) {}
 
   nlohmann::json status(const std::string& app, bool verify) const;
   nlohmann::json jobs(std::size_t limit) const;
@@ -51,6 +54,7 @@ class Queries {
   std::shared_ptr<const State> state_;
   QueueView queue_;
   std::vector<nlohmann::json> problems_;
+  std::function<bool(std::uint32_t)> may_see_;  ///< whether the peer sees what concerns a user
 };
 
 }  // namespace mcpu

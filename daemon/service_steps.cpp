@@ -1,8 +1,8 @@
 #include <exception>
-#include <utility>
 
 #include "daemon/check_steps.hpp"
 #include "daemon/steps.hpp"
+#include "daemon/user_steps.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -65,16 +65,18 @@ void apply_services(const Step& step, StepContext& context) {
 
 namespace {
 
-using Looks = std::vector<std::pair<ManagedUser, std::vector<FileState>>>;
+/// What a home's managed files are like, for each user; empty where nobody could look.
+using Looks = std::vector<std::vector<FileState>>;
 
-Looks look_at_homes(StepContext& context) {
-  Looks looks;
-  for (const ManagedUser& user : context.active_users()) {
-    Home& home = context.home(user, kHomeLimit);
+UserFailures look_at_homes(StepContext& context, const std::vector<ManagedUser>& users,
+                           Looks& looks) {
+  looks.resize(users.size());
+  return side_by_side(context, users, [&](std::size_t i) {
+    if (context.skipped.contains(users[i].who.uid)) return;
+    Home& home = context.home(users[i], kHomeLimit);
     home.limit(std::chrono::steady_clock::now() + kHomeLimit, nullptr);
-    looks.emplace_back(user, home.inspect());
-  }
-  return looks;
+    looks[i] = home.inspect();
+  });
 }
 
 void restart_those_that_ran(const Step& step, StepContext& context) {
@@ -92,18 +94,21 @@ void restart_those_that_ran(const Step& step, StepContext& context) {
 
 /// A service runs the release in the real homes, just as the checks at the entry point do.
 void apply_restart(const Step& step, StepContext& context) {
-  const Looks before = look_at_homes(context);
+  const std::vector<ManagedUser> users = context.users_with_home();
+  Looks before, after;
+  settle_failures(context, users, look_at_homes(context, users, before), "snapshot.skipped");
   std::exception_ptr failure;
   try {
     restart_those_that_ran(step, context);
   } catch (const Error&) {
     failure = std::current_exception();
   }
-  const Looks after = look_at_homes(context);
-  for (std::size_t i = 0; i < before.size(); ++i) {
-    note_changes(context, before[i].first, before[i].second, after[i].second);
+  const UserFailures unseen = look_at_homes(context, users, after);
+  for (std::size_t i = 0; i < users.size(); ++i) {
+    note_changes(context, users[i], before[i], after[i]);
   }
   if (failure) std::rethrow_exception(failure);
+  settle_failures(context, users, unseen, "snapshot.skipped");
 }
 
 void undo_restart(const Step& step, StepContext& context, const StepTrace& trace) {

@@ -158,6 +158,8 @@ void Snapshot::keep_found(const FileState& state, const std::string& content) {
                 0600);
 }
 
+void Snapshot::keep() { make_directories(fs_, directory_ + "/found", 0700); }
+
 void Snapshot::discard() {
   if (fs_.info(directory_ + "/found")) return remove_tree(fs_, directory_ + "/.after.json.tmp");
   remove_tree(fs_, directory_);

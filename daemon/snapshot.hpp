@@ -32,6 +32,8 @@ class Snapshot {
   std::string content(const FileState& state) const;
   /// Keeps a version found in the home before it is replaced, as found/NAME-SHA256; idempotent.
   void keep_found(const FileState& state, const std::string& content);
+  /// Has discard() leave this snapshot: somebody may still need it.
+  void keep();
   /// Removes the snapshot unless found/ keeps something.
   void discard();
   std::string directory() const { return directory_; }

@@ -1,6 +1,7 @@
 #include "daemon/durable.hpp"
 #include "daemon/stale.hpp"
 #include "daemon/steps.hpp"
+#include "daemon/user_steps.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -61,26 +62,27 @@ void apply_stale(StepContext& context) {
   const StaleFound found = find_stale(context.tools.fs, query_of(context, {kSystemCommands}));
   for (const StaleLink& link : found.links) remove_one(context, link, nullptr);
   tell_copies(context, found.copies, nullptr);
-  for (const ManagedUser& user : context.active_users()) {
+  const std::vector<ManagedUser> users = context.users_with_home();
+  const UserFailures failures = one_by_one(users, [&](const ManagedUser& user) {
     const StaleFound theirs =
         context.home(user, kHomeLimit).find_stale(query_of(context, home_commands(user.who.home)));
     for (const StaleLink& link : theirs.links) remove_one(context, link, &user);
     tell_copies(context, theirs.copies, &user);
-  }
+  });
+  settle_failures(context, users, failures, "stale.skipped");
 }
 
 void undo_stale(StepContext& context, const StepTrace& trace) {
   for (const json& note : trace.notes) {
-    const StaleLink link = stale_link_from_json(note);
-    if (!note.contains("uid")) {
-      put_back_stale_link(context.tools.fs, link);
-      continue;
-    }
-    context.require_homes();
-    for (const ManagedUser& user : context.plan.users) {
-      if (note.at("uid") == user.who.uid) context.home(user, kHomeLimit).put_back_stale(link);
-    }
+    if (!note.contains("uid")) put_back_stale_link(context.tools.fs, stale_link_from_json(note));
   }
+  undo_in_homes(context, [&](const ManagedUser& user) {
+    for (const json& note : trace.notes) {
+      if (note.value("uid", json()) != user.who.uid) continue;
+      context.require_home(user);
+      context.home(user, kHomeLimit).put_back_stale(stale_link_from_json(note));
+    }
+  });
 }
 
 }  // namespace mcpu

@@ -9,17 +9,26 @@ StepContext::StepContext(Tools the_tools, const Plan& the_plan, JobLog& the_log)
       plan(the_plan),
       log(the_log),
       releases(tools.fs, tools.layout, plan.app),
-      entry_points(tools.fs, tools.layout, plan.app, plan.entry_points, tools.launcher) {}
+      entry_points(tools.fs, tools.layout, plan.app, plan.entry_points, tools.launcher) {
+  // All of them now: later, threads look for theirs at the same time.
+  for (const ManagedUser& user : plan.users) {
+    homes_.try_emplace(user.who.uid, tools.processes, user.who, plan.files);
+  }
+}
 
 Home& StepContext::home(const ManagedUser& user, std::chrono::seconds deadline) {
-  Home& home =
-      homes_.try_emplace(user.who.uid, tools.processes, user.who, plan.files).first->second;
+  Home& home = homes_.at(user.who.uid);
   home.limit(std::chrono::steady_clock::now() + deadline, running.cancellation);
   return home;
 }
 
 Snapshot StepContext::snapshot(const ManagedUser& user, JobId job) {
   return {tools.fs, tools.layout, job, user.who.uid};
+}
+
+void StepContext::require_home(const ManagedUser& user) const {
+  const auto found = away.find(user.who.uid);
+  if (found != away.end()) throw Error(Code::kBusy, found->second);
 }
 
 std::vector<ManagedUser> StepContext::active_users() const {
@@ -30,8 +39,16 @@ std::vector<ManagedUser> StepContext::active_users() const {
   return users;
 }
 
+std::vector<ManagedUser> StepContext::users_with_home() const {
+  std::vector<ManagedUser> users = active_users();
+  std::erase_if(users, [](const ManagedUser& user) { return user.homeless; });
+  return users;
+}
+
 void StepContext::require_homes() const {
-  if (!away.empty()) throw Error(Code::kBusy, away.begin()->second);
+  for (const ManagedUser& user : plan.users) {
+    if (user.required) require_home(user);
+  }
 }
 
 namespace {

@@ -31,6 +31,12 @@ struct Tools {
   StepTimer* timer = nullptr;          ///< null: nobody watches
 };
 
+/// A line of the summary that names a file below a user's home.
+struct PrivateLine {
+  std::uint32_t uid = 0;
+  std::string text;
+};
+
 /// What only a running job has: recovery undoes without it.
 struct Running {
   const Application* app = nullptr;
@@ -39,7 +45,7 @@ struct Running {
   const Cancellation* cancellation = nullptr;
 };
 
-/// One job as its steps see it. Job thread only.
+/// One job as its steps see it. Job thread, but for what says otherwise.
 struct StepContext {
   Tools tools;
   const Plan& plan;
@@ -63,19 +69,26 @@ struct StepContext {
   /// What the checks came to, for the release's health.
   Verdict verdict;
   /// What the summary tells about configuration files: restored, kept, changed.
-  std::vector<std::string> config_lines;
+  std::vector<PrivateLine> config_lines;
   /// Appends a durable note to the journal, for this step's undo.
   std::function<void(const nlohmann::json&)> note;
 
   StepContext(Tools tools, const Plan& plan, JobLog& log);
-  /// The user's home with `deadline` for what follows; one worker serves it during the whole job.
+  /// The home of a user of the plan, with `deadline` for what follows; one worker serves it during
+  /// the whole job, or the part of it that runs on a thread of its own. Any thread, one for a user.
   Home& home(const ManagedUser& user, std::chrono::seconds deadline);
+  /// Lets the user's home rest.
+  void rest(const ManagedUser& user) { homes_.at(user.who.uid).rest(); }
   Snapshot snapshot(const ManagedUser& user, JobId job);
   Snapshot snapshot(const ManagedUser& user) { return snapshot(user, plan.job); }
-  /// Throws Error{kBusy} naming the first home that is away.
+  /// Throws Error{kBusy} naming the first required user's home that is away.
   void require_homes() const;
-  /// The managed users whose homes this job works on.
+  /// The same for one user's home, required or not.
+  void require_home(const ManagedUser& user) const;
+  /// The managed users this job checks as.
   std::vector<ManagedUser> active_users() const;
+  /// Those of them whose homes it works on.
+  std::vector<ManagedUser> users_with_home() const;
 
  private:
   std::map<std::uint32_t, Home> homes_;

@@ -54,7 +54,9 @@ Commit summarize(const JobRecord& record, const PreparedJob& job, const StepCont
     lines.push_back("changed  " + changes_line(job.changes));
     lines.push_back("where    " + escape_path(layout.tree(plan.app, plan.to)));
   }
-  for (const std::string& line : context.config_lines) lines.push_back("configs  " + line);
+  for (const PrivateLine& line : context.config_lines) {
+    commit.private_lines.push_back({line.uid, "configs  " + line.text});
+  }
   lines.push_back("backup   " + escape_path(layout.snapshot(plan.job)));
   lines.push_back("log      mcpctl logs " + std::to_string(plan.job));
   lines.push_back("time     " + seconds(duration));

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 
+#include "daemon/dry_run.hpp"
 #include "daemon/durable.hpp"
 #include "daemon/job_runner.hpp"
 #include "daemon/leftovers.hpp"
+#include "daemon/scratch.hpp"
 #include "daemon/supervision.hpp"
 #include "proto/error.hpp"
 
@@ -53,6 +55,7 @@ void UpgradeService::remove_what_a_crash_left() {
   }
   try {
     remove_leftovers(tools_.fs, tools_.layout, entries);
+    remove_all_scratch(tools_);
   } catch (const Error&) {
     // They cost space, nothing else; the next start tries again.
   }
@@ -216,10 +219,11 @@ json UpgradeService::plan(const JobRequest& request, const Peer& peer) {
   queue_.run_in_turn(wait, [&](const Cancellation& cancellation) {
     reply = JobRunner(environment, state_, events_).dry_run(record, cancellation);
   });
+  hide_private(reply, [&](std::uint32_t uid) { return may_see(uid, peer); });
   return reply;
 }
 
-Queries UpgradeService::queries() const {
+Queries UpgradeService::queries(const Peer& peer) const {
   QueueView view = queue_.view();
   std::vector<json> problems;
   if (const std::string damage = state_.damage(); !damage.empty())
@@ -237,17 +241,21 @@ Queries UpgradeService::queries() const {
                            "every start, and nothing is changed before"}});
     }
   }
-  return {environment(), instance_, started_, state_.get(), std::move(view), std::move(problems)};
+  const auto may_see = [access = access(), peer](std::uint32_t uid) {
+    return mcpu::may_see(access, uid, peer);
+  };
+  return {environment(),   instance_,           started_, state_.get(),
+          std::move(view), std::move(problems), may_see};
 }
 
-json UpgradeService::status(const std::string& app, bool verify, const Peer&) {
-  return queries().status(app, verify);
+json UpgradeService::status(const std::string& app, bool verify, const Peer& peer) {
+  return queries(peer).status(app, verify);
 }
 
-json UpgradeService::jobs(std::size_t limit, const Peer&) { return queries().jobs(limit); }
+json UpgradeService::jobs(std::size_t limit, const Peer& peer) { return queries(peer).jobs(limit); }
 
-json UpgradeService::releases(const std::string& app, const Peer&) {
-  return queries().releases(app);
+json UpgradeService::releases(const std::string& app, const Peer& peer) {
+  return queries(peer).releases(app);
 }
 
 std::string UpgradeService::marked_release(const std::string& app, const std::string& action,

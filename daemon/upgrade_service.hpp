@@ -64,7 +64,7 @@ class UpgradeService final : public Service {
   void run_job(QueuedJob& job);
   void drop_job(QueuedJob& job, const JobResult& result);
   bool recover();
-  Queries queries() const;
+  Queries queries(const Peer& peer) const;
 
   Tools tools_;
   Instance instance_;

@@ -28,6 +28,7 @@ constexpr auto kMessages = std::to_array<Message>({
     {"check.regression",
      "check {check} passed with the old release and fails with the new one: {reason}"},
     {"check.repeating", "check {check} failed; trying it once more"},
+    {"check.skipped", "the checks of {user} did not run to their end: {reason}"},
     {"check.warning", "check {check}: {reason}"},
     {"config.changed", "the new release changed {file} of {user}"},
     {"config.conflict",
@@ -37,6 +38,9 @@ constexpr auto kMessages = std::to_array<Message>({
      "{reason}"},
     {"config.kept", "left {file} of {user} as it is: {reason}"},
     {"config.restored", "restored {file} of {user}"},
+    {"config.unrestored",
+     "configuration of {user} could not be put back ({reason}): the versions from before are in "
+     "{saved}"},
     {"daemon.started", "mcp-upgraded {version} started, process {pid}"},
     {"daemon.stopped", "mcp-upgraded stopped: {reason}"},
     {"event.private", "details are shown to the user concerned and to root"},
@@ -98,6 +102,7 @@ constexpr auto kMessages = std::to_array<Message>({
      "{link}): remove it with '{fix}', then 'mcpctl upgrade' if that took {link} along"},
     {"stale.found",
      "stale: {link} still leads into the old checkout and cannot be removed by this user"},
+    {"stale.skipped", "old installations of {user} left alone: {reason}"},
     {"stale.removed", "removed the stale link {link}, which led to {target}"},
     {"state.damaged", "{file} is damaged and was set aside as {aside}"},
     {"summary.line", "{text}"},
@@ -106,6 +111,10 @@ constexpr auto kMessages = std::to_array<Message>({
     {"undo.pending", "not restored yet: {what}; {remedy}"},
     {"undo.started", "undoing: {reason}"},
     {"undo.step", "undone: {step}"},
+    {"users.left_out", "user {user} of the configuration is left out: {reason}"},
+    {"users.none",
+     "nobody's home is known, so the checks run as {user}: name people in users of the "
+     "configuration"},
 });
 
 static_assert(std::is_sorted(kMessages.begin(), kMessages.end(),

@@ -167,7 +167,7 @@ class Daemon:
     def pid(self):
         return self.process.pid
 
-    def start(self, *more, environment=None):
+    def start(self, *more, environment=None, program=DAEMON, pass_fds=()):
         """Starts the daemon and returns when it says that it is ready; fails with what it printed
         when it ends before that."""
         assert self.process is None, "the daemon is already running"
@@ -178,9 +178,9 @@ class Daemon:
             variables = self.sandbox.environment() | {"NOTIFY_SOCKET": str(name)}
             with open(self.output, "ab") as output:
                 self.process = subprocess.Popen(
-                    [DAEMON, *self.sandbox.instance_arguments(), *self.arguments, *more],
+                    [program, *self.sandbox.instance_arguments(), *self.arguments, *more],
                     env=variables | (environment or {}), stdin=subprocess.DEVNULL, stdout=output,
-                    stderr=output, cwd="/")
+                    stderr=output, cwd="/", pass_fds=pass_fds)
             self._wait_ready(ready)
         return self
 

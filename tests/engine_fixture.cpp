@@ -1,6 +1,7 @@
 #include "tests/engine_fixture.hpp"
 
 #include "daemon/leftovers.hpp"
+#include "daemon/scratch.hpp"
 
 #include <algorithm>
 
@@ -189,6 +190,7 @@ Engine::Engine(Machine& machine)
     entries.insert(entries.end(), app.entry_points.begin(), app.entry_points.end());
   }
   remove_leftovers(machine.fs(), machine.layout(), entries);
+  remove_all_scratch(environment_.tools);
 }
 
 bool Engine::recover() {

@@ -100,10 +100,11 @@ TEST_CASE("the group may roll back to any release kept here, but not over others
 }
 
 TEST_CASE("a refusal says who may, and how") {
-  CHECK_THROWS_WITH_AS(authorize_change(kSystem, peer(kAnn), "cancel"),
-                       "only root and members of the group ops may cancel; run it with sudo, or "
-                       "join the group and log in again",
-                       Error);
+  CHECK_THROWS_WITH_AS(
+      authorize_change(kSystem, peer(kAnn), "cancel"),
+      "you may not cancel here: ask root, or a member of the group ops; or join that "
+      "group and log in again",
+      Error);
 }
 
 TEST_CASE("details of an event are for the user concerned and root") {

@@ -21,6 +21,7 @@ namespace mcpu {
 ///   find_stale    query          -> {found}
 ///   remove_stale  link           -> {removed}
 ///   put_back_stale  link         -> {}
+///   empty_directory  directory   -> {}; needs no home
 void serve_home(WorkerLink& link, FileSystem& fs, bool privileged);
 
 }  // namespace mcpu

@@ -1,0 +1,33 @@
+#include "daemon/service_account.hpp"
+
+#include <string>
+
+#include "proto/error.hpp"
+
+namespace mcpu {
+
+namespace {
+
+[[noreturn]] void refuse(const std::string& reason) {
+  throw Error(Code::kRefused, reason, {{"reason", reason}});
+}
+
+}  // namespace
+
+Identity service_account(const char* name) {
+  const std::string account(name);
+  Identity who;
+  try {
+    who = identity_of(account);
+  } catch (const Error& error) {
+    if (error.code() != Code::kNotFound) throw;
+    refuse("the system user " + account +
+           " does not exist, and root does none of its work: make it with 'systemd-sysusers', or "
+           "'useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin " +
+           account + "'");
+  }
+  if (who.uid == 0) refuse("the system user " + account + " has the uid of root: give it its own");
+  return who;
+}
+
+}  // namespace mcpu

@@ -1,0 +1,142 @@
+#include "daemon/source_rights.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <deque>
+#include <vector>
+
+#include "daemon/durable.hpp"
+#include "daemon/service_account.hpp"
+#include "proto/error.hpp"
+#include "proto/text.hpp"
+
+namespace mcpu {
+
+namespace {
+
+constexpr int kMaxLinks = 40;
+constexpr std::uint32_t kWritableByAll = 0002;
+constexpr std::uint32_t kSticky = 01000;
+constexpr std::uint32_t kPrivate = 0700;
+
+[[noreturn]] void refuse(const std::string& reason) {
+  throw Error(Code::kRefused, reason, {{"reason", reason}});
+}
+
+/// Something on the way of a path: who owns it may lead the path elsewhere.
+struct Passed {
+  std::string path;
+  FileInfo info;
+};
+
+/// Follows a path as the kernel does, one name after the other.
+class Walk {
+ public:
+  Walk(FileSystem& fs, const std::string& path) : fs_(fs) {
+    add_names(path);
+    while (!rest_.empty()) step();
+  }
+  /// All that was passed, links included; the last is where the path leads.
+  const std::vector<Passed>& passed() const { return passed_; }
+
+ private:
+  void add_names(const std::string& path) {
+    std::vector<std::string> names;
+    for (std::size_t start = 0; start < path.size();) {
+      const std::size_t end = std::min(path.find('/', start), path.size());
+      names.push_back(path.substr(start, end - start));
+      start = end + 1;
+    }
+    rest_.insert(rest_.begin(), names.begin(), names.end());
+  }
+
+  void step() {
+    const std::string name = rest_.front();
+    rest_.pop_front();
+    if (name.empty() || name == ".") return;
+    if (name == "..") {
+      at_ = at_.substr(0, at_.rfind('/') == at_.npos ? 0 : at_.rfind('/'));
+      return;
+    }
+    const std::string path = at_ + "/" + name;
+    const auto info = fs_.info(path);
+    if (!info) throw Error(Code::kSource, escape_path(path) + " does not exist");
+    passed_.push_back({path, *info});
+    if (info->type != FileType::kLink) {
+      at_ = path;
+      return;
+    }
+    if (++links_ > kMaxLinks) throw io_error("follow", path, ELOOP);
+    const std::string target = fs_.read_link(path);
+    if (target.starts_with("/")) at_.clear();
+    add_names(target);
+  }
+
+  FileSystem& fs_;
+  std::string at_;  ///< where it is, without links; empty: the root directory
+  std::deque<std::string> rest_;
+  std::vector<Passed> passed_;
+  int links_ = 0;
+};
+
+/// What a path leads to; where it ends in "..", that was passed before.
+FileInfo destination(FileSystem& fs, const std::string& path) {
+  const auto info = fs.info(path + "/.");
+  const auto found = info ? info : fs.info(path);
+  if (!found) throw Error(Code::kSource, escape_path(path) + " does not exist");
+  return *found;
+}
+
+void require_trusted(const std::string& location, const Passed& passed, std::uint32_t owner) {
+  const std::string where = escape_path(passed.path);
+  if (passed.info.uid != 0 && passed.info.uid != owner) {
+    refuse("the source " + escape_path(location) + " belongs to uid " + std::to_string(owner) +
+           ", but uid " + std::to_string(passed.info.uid) + " owns " + where +
+           " on the way to it and could lead it elsewhere: move the source, or chown one of them");
+  }
+  const bool open_to_all = passed.info.type == FileType::kDirectory &&
+                           (passed.info.mode & (kWritableByAll | kSticky)) == kWritableByAll;
+  if (open_to_all) {
+    refuse("everybody may write " + where + " on the way to the source " + escape_path(location) +
+           ", and so choose what it brings: 'chmod o-w " + where + "', or move the source");
+  }
+}
+
+}  // namespace
+
+std::optional<std::uint32_t> owner_of_path(FileSystem& fs, const std::string& location) {
+  if (!location.starts_with("/")) return std::nullopt;
+  const auto info = fs.info(location + "/.");
+  return info ? std::optional(info->uid) : std::nullopt;
+}
+
+Identity source_identity(FileSystem& fs, const std::string& location) {
+  if (!location.starts_with("/")) return service_account(kSourceAccount);
+  const std::uint32_t owner = destination(fs, location).uid;
+  const Walk walk(fs, location);
+  for (const Passed& passed : walk.passed()) {
+    require_trusted(location, passed, owner);
+  }
+  return identity_of(owner);
+}
+
+std::string make_cache(FileSystem& fs, const Layout& layout, const std::string& app,
+                       const Identity& who) {
+  const std::string directory = layout.app_cache(app);
+  make_directories(fs, parent_path(directory), 0711);
+  if (!fs.info(directory)) fs.make_directory(directory, kPrivate);
+  // Ours and empty: made just now, or by a daemon that died here.
+  if (fs.info(directory)->uid == ::geteuid() && fs.list(directory).empty()) {
+    fs.set_owner(directory, who.uid, who.gid);
+  }
+  const FileInfo info = fs.info(directory).value_or(FileInfo{});
+  if (info.type != FileType::kDirectory || info.uid != who.uid) {
+    refuse("the clone cache " + escape_path(directory) + " is not a directory of " + who.name +
+           ": remove it, it is made anew");
+  }
+  if (info.mode != kPrivate) fs.set_mode(directory, kPrivate);
+  return directory;
+}
+
+}  // namespace mcpu

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""What each kind of peer may do and see with a root daemon: every method of the interface for root, a
+member of the group, the owner of the files concerned and somebody else, over the daemon's own socket
+and over one that the service manager passed."""
+
+import os
+import re
+import socket
+
+from daemon_fixture import SOURCE
+from rights_fixture import ANN, DORA, EVE, GROUP, SystemTestCase, run_tests
+
+PEERS = ("root", ANN, DORA, EVE)
+EVERYBODY, CHANGERS, ROOT = set(PEERS), {"root", ANN}, {"root"}
+
+#: method, parameters, who may. Queueing ones do not wait for their turn.
+TABLE = [
+    ("Upgrade", {}, CHANGERS),
+    ("Upgrade", {"to": "1.0"}, CHANGERS),
+    ("Upgrade", {"mode": "full", "unattended": True}, CHANGERS),
+    ("Upgrade", {"from": "/nowhere"}, ROOT),
+    ("Upgrade", {"worktree": True}, ROOT),
+    ("Upgrade", {"force": True}, ROOT),
+    ("Upgrade", {"to": "main"}, ROOT),
+    ("Upgrade", {"to": "0123abc"}, ROOT),
+    ("Rollback", {}, CHANGERS),
+    ("Rollback", {"to": "before"}, CHANGERS),
+    ("Rollback", {"configs": "always"}, ROOT),
+    ("Check", {}, CHANGERS),
+    ("Cancel", {"job": 1}, CHANGERS),
+    ("Plan", {"kind": "upgrade"}, CHANGERS),
+    ("Plan", {"kind": "upgrade", "from": "/nowhere"}, ROOT),
+    ("Plan", {"kind": "upgrade", "force": True}, ROOT),
+    ("Plan", {"kind": "upgrade", "worktree": True}, ROOT),
+    ("Plan", {"kind": "upgrade", "to": "main"}, ROOT),
+    ("Pin", {"release": "1.0"}, CHANGERS),
+    ("Unpin", {"release": "1.0"}, CHANGERS),
+    ("Hold", {}, CHANGERS),
+    ("Unhold", {}, CHANGERS),
+    ("Watch", {"job": 1}, EVERYBODY),
+    ("Status", {}, EVERYBODY),
+    ("Status", {"verify": True}, EVERYBODY),
+    ("Jobs", {}, EVERYBODY),
+    ("Releases", {}, EVERYBODY),
+    ("ShowConfiguration", {}, EVERYBODY),
+]
+
+
+class Rights(SystemTestCase):
+    def setUp(self):
+        super().setUp()
+        self.sandbox.release("1.0")
+        self.sandbox.adopt()
+
+    def test_the_table_names_every_method(self):
+        interface = (SOURCE / "proto" / "dev.mcplocal.Upgrade.varlink").read_text()
+        self.assertEqual(set(re.findall(r"^method (\w+)", interface, re.M)),
+                         {method for method, _, _ in TABLE})
+
+    def reply(self, peer_name, method, parameters):
+        with self.sandbox.peer(peer_name) as peer:
+            return peer.stream(method, **parameters)[-1]
+
+    def assert_table(self):
+        for method, parameters, allowed in TABLE:
+            for who in PEERS:
+                with self.subTest(method=method, parameters=parameters, who=who):
+                    reply = self.reply(who, method, parameters)
+                    refused = reply.get("error", "").endswith(".NotAuthorized")
+                    self.assertEqual(who not in allowed, refused, reply)
+                    if refused:
+                        self.assertIn("root", reply["parameters"]["message"])
+                        self.assertTrue(reply["parameters"]["action"])
+
+    def test_every_method_for_every_kind_of_peer(self):
+        self.daemon.start()
+        self.mcpctl("upgrade")
+        self.assert_table()
+
+    def test_a_passed_socket_gives_the_same_rights(self):
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(self.sandbox.socket))
+            os.chmod(self.sandbox.socket, 0o666)
+            listening.listen()
+            self.start_with(listening)
+            self.mcpctl("upgrade")
+            self.assert_table()
+
+    def start_with(self, listening):
+        """Starts the daemon as the service manager does: the socket is its descriptor 3."""
+        wrapper = self.sandbox.programs / "passing"
+        wrapper.write_text(f"#!/bin/sh\nexec 3<&{listening.fileno()}\n"
+                           f'LISTEN_PID=$$ LISTEN_FDS=1 exec "{self.sandbox.programs}/mcp-upgraded"'
+                           ' "$@"\n')
+        wrapper.chmod(0o755)
+        self.daemon.start(program=wrapper, pass_fds=(listening.fileno(),))
+
+    def test_details_of_one_user_are_for_that_user_and_root(self):
+        self.daemon.start()
+        self.mcpctl("upgrade")
+        for who in PEERS:
+            events = self.events(1, who)
+            self.assertEqual(list(range(1, len(events) + 1)), [event["number"] for event in events])
+            private = [event for event in events if event["id"] == "event.private"]
+            if who in ("root", DORA):
+                self.assertEqual([], private)
+                self.assertIn(f"configuration files of {DORA}", self.texts(1, who))
+            else:
+                self.assertTrue(private)
+                self.assertEqual([{}] * len(private), [event["fields"] for event in private])
+                self.assertNotIn(".demo", self.texts(1, who))
+
+    def test_what_a_plan_would_save_is_for_its_owner_and_root(self):
+        self.daemon.start()
+        with self.sandbox.peer() as peer:
+            saves = peer.call("Plan", kind="upgrade")["parameters"]["saves"]
+        self.assertEqual([{"user": DORA, "path": "~/.demo/settings.json"}], saves)
+        with self.sandbox.peer(ANN) as peer:
+            self.assertEqual([], peer.call("Plan", kind="upgrade")["parameters"]["saves"])
+
+    def test_what_fails_in_a_home_is_told_in_full_to_its_owner_and_root(self):
+        settings = self.sandbox.homes[DORA] / ".demo" / "settings.json"
+        os.chown(settings, 0, 0)
+        self.daemon.start()
+        self.mcpctl("upgrade", status=1)
+        for who in PEERS:
+            with self.sandbox.peer(who) as peer:
+                result = peer.stream("Watch", job=1)[-1]["parameters"]["result"]
+                job = peer.call("Jobs")["parameters"]["jobs"][0]
+            for text in (result["message"], job["message"], self.texts(1, who)):
+                self.assertEqual(who in ("root", DORA), "settings.json" in text, (who, text))
+                self.assertIn(DORA, text)
+
+    def test_mcpctl_says_what_is_needed(self):
+        self.daemon.start()
+        printed = self.mcpctl("upgrade", user=EVE, status=4)
+        self.assertIn(f"ask root, or a member of the group {GROUP}", printed)
+        printed = self.mcpctl("upgrade", "--force", user=ANN, status=4)
+        self.assertIn("only root may upgrade with --force", printed)
+
+
+if __name__ == "__main__":
+    run_tests()

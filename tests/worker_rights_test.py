@@ -1,0 +1,277 @@
+#!/usr/bin/env python3
+"""Whose rights the workers of a root daemon have, as the kernel says, and what these keep them from."""
+
+import http.server
+import os
+import pathlib
+import pwd
+import socketserver
+import subprocess
+import threading
+
+from daemon_fixture import Repository, wait_for
+from rights_fixture import (ANN, CHECK_ACCOUNT, DORA, EVE, SOURCE_ACCOUNT, SystemTestCase, acting_as,
+                            is_running, run_tests, uid_of)
+
+
+def children_of(pid):
+    return [int(child) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()]
+
+
+def status_of(pid):
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.split() for name, value in (line.split(":", 1) for line in lines)}
+
+
+def name_of(pid):
+    return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+
+
+class WorkerCase(SystemTestCase):
+    def setUp(self):
+        super().setUp()
+        self.marks = self.sandbox.root / "marks"
+        self.marks.mkdir()
+        self.marks.chmod(0o777)
+
+    def release_with_check(self, version, script):
+        program = Repository.PROGRAM.replace("--help) ",
+                                             f'--help) marks="{self.marks}"\n{script}\n')
+        self.sandbox.release(version, {"bin/demo": program})
+
+    def gated_release(self, version):
+        self.release_with_check(version, """
+            id -u > "$marks/new"; mv "$marks/new" "$marks/uid"
+            while [ ! -e "$marks/gate" ]; do sleep 0.02; done""")
+
+    def start_gated(self, *arguments, user="root"):
+        """Queues an upgrade to a release whose check waits; returns the job and the workers."""
+        with self.sandbox.peer(user) as peer:
+            job = peer.call("Upgrade", **dict(arguments))["parameters"]["job"]
+        wait_for((self.marks / "uid").exists, "the check's start")
+        return job, {name_of(pid): pid for pid in children_of(self.daemon.pid)}
+
+    def wait_ended(self, job):
+        with self.sandbox.peer() as peer:
+            return peer.stream("Watch", job=job, follow=True)[-1]["parameters"]["result"]
+
+    def assert_rights(self, pid, user):
+        who, status = pwd.getpwnam(user), status_of(pid)
+        self.assertEqual([str(who.pw_uid)] * 4, status["Uid"], name_of(pid))
+        self.assertEqual([str(who.pw_gid)] * 4, status["Gid"], name_of(pid))
+        if user != "root":  # root's worker has the daemon's
+            self.assertEqual(sorted(os.getgrouplist(user, who.pw_gid)),
+                             sorted(int(group) for group in status["Groups"]))
+        for capabilities in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            self.assertEqual(["0" * 16], status[capabilities], capabilities)
+        self.assertEqual(["1"], status["NoNewPrivs"])
+
+    def assert_nothing_inherited(self, pid):
+        """0 to 2 are /dev/null, 3 is the link; whatever else it opened itself."""
+        targets = {int(fd): os.readlink(f"/proc/{pid}/fd/{fd}")
+                   for fd in os.listdir(f"/proc/{pid}/fd")}
+        self.assertEqual(["/dev/null"] * 3, [targets[fd] for fd in range(3)])
+        self.assertTrue(targets[3].startswith("socket:"))
+        ours = {os.readlink(f"/proc/{self.daemon.pid}/fd/{fd}")
+                for fd in os.listdir(f"/proc/{self.daemon.pid}/fd")} - {"/dev/null"}
+        self.assertEqual(set(), set(targets.values()) & ours)
+
+
+class Rights(WorkerCase):
+    def test_a_private_checkout_is_read_and_checked_as_its_owner_whoever_asks(self):
+        self.sandbox.release("1.0")
+        self.sandbox.adopt()
+        self.daemon.start()
+        for version, asking in (("1.1", ("root", {})), ("1.2", ("root", {"unattended": True})),
+                                ("1.3", (ANN, {}))):
+            self.gated_release(version)
+            user, parameters = asking
+            job, workers = self.start_gated(*parameters.items(), user=user)
+            self.assertEqual(str(uid_of(DORA)), (self.marks / "uid").read_text().strip())
+            for name in ("mcp-upgraded-source", "mcp-upgraded-worker"):
+                self.assert_rights(workers[name], DORA)
+                self.assert_nothing_inherited(workers[name])
+            (self.marks / "gate").touch()
+            self.assertEqual("done", self.wait_ended(job)["outcome"])
+            self.assert_runs(version)
+            for mark in self.marks.iterdir():
+                mark.unlink()
+        self.assertEqual([], list((self.sandbox.state / "scratch").glob("*/*")))
+
+    def test_what_root_owns_is_read_without_a_capability_and_checked_by_nobody(self):
+        repository = Repository(self.sandbox.root / "roots")
+        self.sandbox.repository = repository
+        self.sandbox.give_checkout = lambda: None
+        self.gated_release("1.0")
+        self.sandbox.write_configuration({"source": str(repository.path)})
+        self.daemon.start()
+        job, workers = self.start_gated()
+        self.assert_rights(workers["mcp-upgraded-source"], "root")
+        self.assert_rights(workers["mcp-upgraded-worker"], CHECK_ACCOUNT)
+        (self.marks / "gate").touch()
+        self.assertEqual("done", self.wait_ended(job)["outcome"])
+        self.assertIn(f"the checks run as {CHECK_ACCOUNT}", self.texts(job))
+        self.assert_runs("1.0")
+
+    def test_a_URL_is_fetched_by_the_source_user_who_alone_owns_the_clones(self):
+        url = self.serve_repository()
+        self.sandbox.write_configuration({"source": url})
+        self.daemon.start()
+        self.mcpctl("upgrade")
+        self.assert_runs("1.0")
+        cache = self.sandbox.state / "cache" / "demo"
+        found = cache.stat()
+        self.assertEqual((uid_of(SOURCE_ACCOUNT), 0o40700), (found.st_uid, found.st_mode))
+        inside = list(cache.rglob("*"))
+        self.assertTrue(inside)
+        self.assertEqual({uid_of(SOURCE_ACCOUNT)}, {path.lstat().st_uid for path in inside})
+        for user in (ANN, DORA, EVE):
+            with acting_as(user), self.assertRaises(PermissionError):
+                (cache / "mine").touch()
+
+    def serve_repository(self):
+        """A repository behind plain HTTP on loopback, the way a file server serves it."""
+        repository = Repository(self.sandbox.root / "served")
+        repository.release("1.0")
+        repository.git("update-server-info")
+        handler = lambda *arguments: GitHandler(*arguments, top=repository.path.parent)
+        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        return f"http://127.0.0.1:{server.server_address[1]}/served"
+
+
+class GitHandler(http.server.BaseHTTPRequestHandler):
+    """git's own server program behind HTTP."""
+
+    def __init__(self, *arguments, top):
+        self.top = top
+        super().__init__(*arguments)
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.answer(b"")
+
+    def do_POST(self):
+        self.answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+
+    def answer(self, body):
+        path, _, query = self.path.partition("?")
+        environment = {
+            "PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": str(self.top), "PATH_INFO": path,
+            "GIT_HTTP_EXPORT_ALL": "1", "REQUEST_METHOD": self.command, "QUERY_STRING": query,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""), "HOME": str(self.top),
+            "CONTENT_LENGTH": str(len(body))}
+        done = subprocess.run(["git", "http-backend"], input=body, env=environment, check=False,
+                              capture_output=True)
+        head, _, content = done.stdout.partition(b"\r\n\r\n")
+        fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if line)
+        self.send_response(int(fields.pop("Status", "200").split()[0]))
+        for name, value in fields.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+class Paths(WorkerCase):
+    """Who could have chosen what a path leads to decides who may read it."""
+
+    def install(self, source, status=0):
+        self.sandbox.write_configuration({"source": str(source)})
+        self.daemon.start()
+        return self.mcpctl("upgrade", status=status)
+
+    def test_a_link_of_somebody_else_to_what_root_keeps_private_is_refused(self):
+        secret = Repository(self.sandbox.root / "secret")
+        secret.release("1.0")
+        secret.path.chmod(0o700)
+        bait = self.sandbox.homes[EVE] / "demo"
+        bait.symlink_to(secret.path)
+        printed = self.install(bait, status=1)
+        self.assertIn("could lead it elsewhere", printed)
+        self.assertFalse((self.sandbox.links / "demo").exists())
+
+    def test_a_link_of_one_user_to_what_another_keeps_private_is_refused(self):
+        self.sandbox.release("1.0")
+        bait = self.sandbox.homes[EVE] / "demo"
+        bait.symlink_to(self.sandbox.repository.path)
+        os.lchown(bait, uid_of(EVE), -1)
+        self.assertIn("could lead it elsewhere", self.install(bait, status=1))
+
+    def test_a_source_in_a_directory_that_everybody_may_write_is_refused(self):
+        place = self.sandbox.root / "open"
+        place.mkdir()
+        place.chmod(0o777)
+        repository = Repository(place / "demo")
+        repository.release("1.0")
+        printed = self.install(repository.path, status=1)
+        self.assertIn(f"everybody may write {place}", printed)
+        self.assertIn("chmod o-w", printed)
+
+    def test_links_of_root_and_of_the_owner_are_followed(self):
+        self.sandbox.release("1.0")
+        alias = self.sandbox.root / "alias"
+        alias.symlink_to(self.sandbox.homes[DORA])
+        self.install(alias / "demo")
+        self.assert_runs("1.0")
+
+
+class Ends(WorkerCase):
+    HANG = """
+        trap '' TERM HUP INT
+        setsid sh -c 'trap "" TERM HUP INT; echo $$ > "$0/new"; mv "$0/new" "$0/grandchild"
+                      while :; do sleep 0.1; done' "$marks" &
+        while [ ! -e "$marks/grandchild" ]; do sleep 0.02; done
+        echo > "$marks/uid"
+        while :; do sleep 0.1; done"""
+
+    def start_hanging(self, **configuration):
+        self.sandbox.release("1.0")
+        self.sandbox.adopt()
+        self.sandbox.write_configuration(**configuration)
+        self.daemon.start()
+        self.mcpctl("upgrade")
+        self.release_with_check("1.1", self.HANG)
+        job, _ = self.start_gated()
+        grandchild = int((self.marks / "grandchild").read_text())
+        self.assertEqual(str(uid_of(DORA)), status_of(grandchild)["Uid"][0])
+        return job, grandchild
+
+    def assert_all_gone(self, grandchild):
+        self.assertFalse(is_running(grandchild))
+        wait_for(lambda: not children_of(self.daemon.pid), "the end of the workers")
+        self.assert_runs("1.0")
+
+    def test_a_cancel_ends_what_escaped_and_ignores_signals(self):
+        job, grandchild = self.start_hanging()
+        self.mcpctl("cancel", str(job), user=ANN)
+        self.assertEqual("cancelled", self.wait_ended(job)["outcome"])
+        self.assert_all_gone(grandchild)
+
+    def test_a_deadline_ends_what_escaped_and_ignores_signals(self):
+        checks = [{"arguments": ["--help"], "essential": True, "deadline_seconds": 2}]
+        job, grandchild = self.start_hanging(application={"checks": checks})
+        self.assertEqual("failed", self.wait_ended(job)["outcome"])
+        self.assert_all_gone(grandchild)
+
+    def test_what_a_check_leaves_in_its_home_is_removed_as_its_user(self):
+        self.sandbox.release("1.0")
+        self.sandbox.adopt()
+        self.daemon.start()
+        self.mcpctl("upgrade")
+        self.release_with_check("1.1", f"""
+            mkdir -p "$HOME/a/b" "$HOME/c"; echo > "$HOME/a/b/file"; chmod 0 "$HOME/a/b"
+            ln -s {self.sandbox.links} "$HOME/c/link" """)
+        self.mcpctl("upgrade")
+        self.assertEqual([], list((self.sandbox.state / "scratch").glob("*/*")))
+        self.assert_runs("1.1")
+
+
+if __name__ == "__main__":
+    run_tests()
