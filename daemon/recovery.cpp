@@ -89,6 +89,7 @@ void Recovery::open_daemon_log() {
 
 void Recovery::lock_homes(StepContext& context) {
   for (const ManagedUser& user : context.plan.users) {
+    if (user.homeless) continue;
     try {
       context.home_locks[user.who.uid] = context.home(user, kHomeLimit).lock(kHomeLimit);
     } catch (const Error& error) {

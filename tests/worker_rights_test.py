@@ -114,6 +114,22 @@ class Rights(WorkerCase):
         self.assertIn(f"the checks run as {CHECK_ACCOUNT}", self.texts(job))
         self.assert_runs("1.0")
 
+    def test_an_upgrade_that_was_killed_is_undone_without_a_home_of_the_check_user(self):
+        repository = Repository(self.sandbox.root / "roots")
+        self.sandbox.repository = repository
+        self.sandbox.give_checkout = lambda: None
+        self.sandbox.release("1.0")
+        self.sandbox.write_configuration({"source": str(repository.path)})
+        self.daemon.start()
+        self.mcpctl("upgrade")
+        self.gated_release("1.1")
+        self.start_gated()
+        self.daemon.restart()
+        self.assert_runs("1.0")
+        (self.marks / "gate").touch()
+        self.mcpctl("upgrade")
+        self.assert_runs("1.1")
+
     def test_a_URL_is_fetched_by_the_source_user_who_alone_owns_the_clones(self):
         url = self.serve_repository()
         self.sandbox.write_configuration({"source": url})
