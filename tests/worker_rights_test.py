@@ -10,8 +10,8 @@ import subprocess
 import threading
 
 from daemon_fixture import Repository, wait_for
-from rights_fixture import (ANN, CHECK_ACCOUNT, DORA, EVE, SOURCE_ACCOUNT, SystemTestCase, acting_as,
-                            is_running, run_tests, uid_of)
+from rights_fixture import (ANN, BOB, CHECK_ACCOUNT, DORA, EVE, SOURCE_ACCOUNT, SystemTestCase,
+                            acting_as, is_running, run_tests, uid_of)
 
 
 def children_of(pid):
@@ -287,6 +287,51 @@ class Ends(WorkerCase):
         self.mcpctl("upgrade")
         self.assertEqual([], list((self.sandbox.state / "scratch").glob("*/*")))
         self.assert_runs("1.1")
+
+
+class SideBySide(WorkerCase):
+    """Several users in one job: DORA may fail it, the others are only looked after."""
+
+    USERS = (DORA, ANN, BOB)
+    #: Nobody's check ends before everybody's runs.
+    MEET = """
+        touch "$marks/$(id -u)"
+        while [ "$(ls "$marks" | wc -l)" -lt 3 ]; do sleep 0.02; done"""
+    #: In the real home it spoils a file and fails.
+    SPOIL = """
+        case "$HOME" in
+          */scratch/*) ;;
+          *) echo '{"servers": {"bad": 1}}' > "$HOME/.demo/settings.json"; exit 1 ;;
+        esac"""
+
+    def setUp(self):
+        super().setUp()
+        self.sandbox.release("1.0")
+        self.sandbox.adopt()
+        self.sandbox.write_configuration(users=self.USERS, required_users=[DORA])
+        self.daemon.start()
+
+    def settings(self):
+        return [(self.sandbox.homes[user] / ".demo" / "settings.json").read_text()
+                for user in self.USERS]
+
+    def test_users_are_checked_at_the_same_time_each_as_itself(self):
+        self.release_with_check("1.1", self.MEET)
+        self.mcpctl("upgrade")
+        self.assertEqual({str(uid_of(user)) for user in self.USERS},
+                         {mark.name for mark in self.marks.iterdir()})
+        self.assert_runs("1.1")
+        for user in self.USERS:
+            self.assertIn(f"configuration files of {user}", self.texts(1))
+
+    def test_what_a_release_spoilt_is_put_back_in_every_home(self):
+        self.mcpctl("upgrade")
+        before = self.settings()
+        self.release_with_check("1.1", self.SPOIL)
+        self.mcpctl("upgrade", status=1)
+        self.assertEqual(before, self.settings())
+        self.assert_runs("1.0")
+        self.assertNotIn("config.unrestored", {event["id"] for event in self.events(2)})
 
 
 if __name__ == "__main__":
