@@ -102,8 +102,8 @@ constexpr auto kMessages = std::to_array<Message>({
      "{link}): remove it with '{fix}', then 'mcpctl upgrade' if that took {link} along"},
     {"stale.found",
      "stale: {link} still leads into the old checkout and cannot be removed by this user"},
-    {"stale.skipped", "old installations of {user} left alone: {reason}"},
     {"stale.removed", "removed the stale link {link}, which led to {target}"},
+    {"stale.skipped", "old installations of {user} left alone: {reason}"},
     {"state.damaged", "{file} is damaged and was set aside as {aside}"},
     {"summary.line", "{text}"},
     {"unattended.skipped", "skipped {release}: {reason}"},
@@ -131,7 +131,9 @@ std::string shown(const nlohmann::json& value) {
 }
 
 std::string without_template(std::string_view id, const nlohmann::json& fields) {
-  return std::string(id) + (fields.empty() ? "" : " " + shown(fields));
+  std::string text(id);
+  if (!fields.empty()) text.append(" ").append(shown(fields));
+  return text;
 }
 
 }  // namespace
