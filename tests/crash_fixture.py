@@ -7,12 +7,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 import unittest
 
 from client_fixture import end_serving
-from daemon_fixture import MCPCTL, Sandbox, differences, listing, wait_for
+from daemon_fixture import DAEMON, MCPCTL, Sandbox, differences, listing, wait_for
 
 # Moves the settings on to its own version, never back, as applications do when they start.
 PROGRAM = """#!/bin/sh
@@ -44,8 +45,8 @@ esac
 # What stood there before: no release of ours.
 EARLIER = "#!/bin/sh\necho earlier\n"
 
-#: How often a border is tried again that the job had passed before it was seen.
-ATTEMPTS = 6
+#: More records than any job writes to its journal.
+MOST_RECORDS = 60
 
 RELEASE_NAME = re.compile(r"1\.\d+\.0-[0-9a-f]{12}")
 
@@ -83,6 +84,7 @@ class Machine:
     def __init__(self, earlier=None):
         self.sandbox = Sandbox()
         self.state = self.sandbox.state
+        self.tracers = []
         self.link = self.sandbox.links / "demo"
         self.sandbox.settings_file.write_text(files_of(0)["settings.json"])
         files = [{"path": f".demo/{name}", "format": "json", "servers": "/servers"}
@@ -94,6 +96,8 @@ class Machine:
 
     def close(self):
         end_serving(self.state)
+        for tracer in self.tracers:
+            tracer.wait(20)  # it ends with its daemon
         self.sandbox.close()
 
     def __enter__(self):
@@ -230,8 +234,25 @@ class Machine:
     def at_step(self, index):
         return lambda _: (self.journal()[0] or 0) > index
 
-    def at_commit(self):
-        return lambda _: self.journal()[1]
+    def at_record(self, number):
+        """The moment at which a job has written this record to its journal, counted behind the
+        first, and has not synced it: a new daemon, run by strace, stands still there and cannot
+        pass it, however slow the machine is."""
+        end_serving(self.state)
+        trace = self.sandbox.root / f"trace-{len(self.tracers)}"
+        command = ["strace", "-f", "-qq", "-o", trace, "-P", self.state / "journal",
+                   "-e", "trace=pwrite64", "-e", f"inject=pwrite64:signal=SIGSTOP:when={number}",
+                   DAEMON, *self.sandbox.instance_arguments()]
+        with open(self.sandbox.root / "traced.log", "ab") as log:
+            self.tracers.append(subprocess.Popen(
+                command, env=self.sandbox.environment(), stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, cwd="/"))
+        wait_for(self.serves, "the start of the daemon under strace")
+        return lambda _: b"stopped by SIGSTOP" in trace.read_bytes()
+
+    def serves(self):
+        with socket.socket(socket.AF_UNIX) as connection:
+            return connection.connect_ex(str(self.sandbox.socket)) == 0
 
     def at_event(self, text):
         def seen(job):
@@ -296,18 +317,19 @@ class CrashTestCase(unittest.TestCase):
         self.assertEqual(machine.view_of(minor), machine.view())
 
     def at_each_border(self, steps, attempt):
-        """attempt(border, moment of a machine) kills once and returns the crash; each border is
-        tried until the daemon died just there."""
-        borders = [("resolve", lambda machine: machine.at_event(b'"phase":"resolve"'), None),
-                   ("preflight", lambda machine: machine.at_event(b'"phase":"preflight"'), None)]
-        borders += [(name, lambda machine, i=i: machine.at_step(i), (i + 1, False))
-                    for i, name in enumerate(steps)]
-        borders += [("commit", lambda machine: machine.at_commit(), (len(steps), True))]
-        for name, moment, wanted in borders:
-            with self.subTest(border=name):
-                for _ in range(ATTEMPTS):
-                    crash = attempt(moment)
-                    if crash.hit and wanted in (None, (crash.steps, crash.committed)):
-                        break
-                else:
-                    self.fail(f"no kill hit the border {name}")
+        """attempt(moment of a machine) kills one job and returns the crash: in each phase before
+        there is a journal, and at each record of it, until a job ends before so many. Among those
+        must be the beginning of each step, and the commit."""
+        for phase in (b"resolve", b"preflight"):
+            with self.subTest(phase=phase):
+                attempt(lambda machine, phase=phase: machine.at_event(b'"phase":"' + phase))
+        found = set()
+        for number in range(1, MOST_RECORDS):
+            crash = None
+            with self.subTest(record=number):
+                crash = attempt(lambda machine, number=number: machine.at_record(number))
+            if not crash or not crash.hit:
+                break
+            found.add((crash.steps, crash.committed))
+        wanted = {(begun + 1, False) for begun in range(len(steps))} | {(len(steps), True)}
+        self.assertEqual(set(), wanted - found, f"borders at which no job was killed: {steps}")
