@@ -1,10 +1,10 @@
-#include "memory_file_system.hpp"
+#include "tests/memory_file_system.hpp"
 
 #include <algorithm>
 #include <cerrno>
 
-#include "memory_locks.hpp"
 #include "proto/error.hpp"
+#include "tests/memory_locks.hpp"
 
 namespace mcpu {
 

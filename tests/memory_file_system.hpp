@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "daemon/file_system.hpp"
-#include "memory_tree.hpp"
+#include "tests/memory_tree.hpp"
 
 namespace mcpu {
 

@@ -1,4 +1,4 @@
-#include "memory_file_system.hpp"
+#include "tests/memory_file_system.hpp"
 
 #include <doctest/doctest.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "memory_locks.hpp"
+#include "tests/memory_locks.hpp"
 
 namespace mcpu {
 

@@ -1,4 +1,4 @@
-#include "memory_tree.hpp"
+#include "tests/memory_tree.hpp"
 
 #include <algorithm>
 #include <cerrno>
