@@ -27,8 +27,13 @@ BUILD = pathlib.Path(os.environ.get("MCPU_BUILD", SOURCE / "build"))
 DAEMON = BUILD / "daemon" / "mcp-upgraded"
 MCPCTL = BUILD / "client" / "mcpctl"
 
+#: Whether the programs are built with a sanitizer: they are several times slower and larger then.
+SANITIZED = os.environ.get("MCPU_SANITIZED") == "1"
+#: What times that a person would notice are multiplied by.
+SLOWNESS = 10 if SANITIZED else 1
+
 #: For everything that should take milliseconds; generous, since machines under test are slow.
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 20 * SLOWNESS
 
 
 def wait_for(condition, what, seconds=PATIENCE_SECONDS):

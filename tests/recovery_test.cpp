@@ -57,8 +57,10 @@ void upgrade_on(Machine& machine) {
 }
 
 void stop_and_cut_everywhere(const Ordeal& ordeal) {
-  // A sample, so that this takes a second; MCPU_EXHAUSTIVE=1 leaves nothing out.
-  const std::uint64_t stride = std::getenv("MCPU_EXHAUSTIVE") ? 1 : 11;
+  // A sample, so that this takes a second (also under a sanitizer); MCPU_EXHAUSTIVE=1 leaves
+  // nothing out.
+  const std::uint64_t sample = std::getenv("MCPU_SANITIZED") ? 67 : 11;
+  const std::uint64_t stride = std::getenv("MCPU_EXHAUSTIVE") ? 1 : sample;
   for (const Loss loss : {Loss::kNothing, Loss::kUnsynced}) {
     const std::uint64_t first = stride == 1 || loss == Loss::kNothing ? 1 : stride / 2;
     CHECK(stop_everywhere(ordeal, loss, upgrade_on, first, stride) > 50 / stride);
@@ -94,7 +96,8 @@ TEST_CASE("a rollback to before that is stopped anywhere is old or new after the
 TEST_CASE("a recovery that is stopped anywhere goes on at the next start") {
   const Ordeal ordeal{upgraded(), upgrade_request(), 3};
   const std::uint64_t calls = Alternatives(ordeal).calls();
-  const std::uint64_t stride = std::getenv("MCPU_EXHAUSTIVE") ? 5 : calls / 4;
+  const std::uint64_t sample = std::getenv("MCPU_SANITIZED") ? calls / 2 : calls / 4;
+  const std::uint64_t stride = std::getenv("MCPU_EXHAUSTIVE") ? 5 : sample;
   // Events are stored in groups, so that the number of calls differs a little from run to run.
   for (std::uint64_t call = stride; call <= calls * 3 / 4; call += stride) {
     CHECK(stop_recovery_everywhere(ordeal, call, Loss::kUnsynced) > 0);

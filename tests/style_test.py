@@ -76,6 +76,14 @@ class Style(unittest.TestCase):
                 wrong.append(str(path))
         self.assertEqual([], wrong)
 
+    def test_each_program_says_what_its_sanitizer_finds(self):
+        wrong = []
+        for path in sources(".build"):
+            for program in re.findall(r"^\w+ = executable\(\n.*?^\)", text_of(path), re.M | re.S):
+                if "sanitizer" not in program and "b_sanitize=none" not in program:
+                    wrong.append(f"{path}: {program.split(',')[0]}")
+        self.assertEqual([], wrong, "add the dependency `sanitizer`")
+
     def test_no_file_is_named_for_nothing(self):
         wrong = [str(path) for path in sources(".cpp", ".hpp", ".py", ".sh", ".c", ".h")
                  if EMPTY_NAMES.search(path.stem) and path.stem not in NAMED_SO_BY_OTHERS]
