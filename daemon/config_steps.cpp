@@ -11,6 +11,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::chrono::seconds kHomeLimit{10};
+/// For the job of another instance in the same home; short enough to be told who holds it.
+constexpr std::chrono::seconds kLockWait{8};
 
 /// A file's present content, read by the owner's worker.
 std::string read_present(const ManagedUser& user, StepContext& context, const std::string& path) {
@@ -46,9 +48,9 @@ void put_back(StepContext& context, const ManagedUser& user, Snapshot& keeper,
 }
 
 /// Returns the lock on the home.
-UniqueFd save_user(StepContext& context, const ManagedUser& user) {
+HomeLock save_user(StepContext& context, const ManagedUser& user) {
   Home& home = context.home(user, kHomeLimit);
-  UniqueFd lock = home.lock(kHomeLimit);
+  HomeLock lock = home.lock(kLockWait);
   const std::vector<FileState> states = context.snapshot(user).save(home);
   std::size_t files = 0;
   std::uint64_t bytes = 0;
@@ -202,7 +204,7 @@ std::optional<Saved> version_before(const Change& change, const FileState& saved
 
 void apply_snapshot(const Step&, StepContext& context) {
   const std::vector<ManagedUser> users = context.users_with_home();
-  std::vector<UniqueFd> locks(users.size());
+  std::vector<HomeLock> locks(users.size());
   const UserFailures failures =
       side_by_side(context, users, [&](std::size_t i) { locks[i] = save_user(context, users[i]); });
   for (std::size_t i = 0; i < users.size(); ++i) {

@@ -58,8 +58,6 @@ class InputFile {
 class FileLock {
  public:
   virtual ~FileLock() = default;
-  /// The locked descriptor, still owned by this; -1 where there is none (in memory).
-  virtual int descriptor() const = 0;
 };
 
 enum class LockKind { kRead, kWrite };

@@ -51,22 +51,6 @@ json to_request(const char* operation, const Identity& who, const std::vector<Ma
           {"files", list}};
 }
 
-/// The descriptor is used for nothing but holding the lock, so what matters is that it does: taking
-/// the lock again through the same open file succeeds if it is held by it, or by nobody.
-void verify_lock(const UniqueFd& descriptor, const Identity& who) {
-  struct stat status {};
-  if (::fstat(descriptor.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
-    throw lie(who, "sent a lock that is not a regular file");
-  }
-  if (status.st_uid != who.uid) throw lie(who, "sent a lock that is somebody else's file");
-  struct flock request {};
-  request.l_type = F_WRLCK;
-  request.l_whence = SEEK_SET;
-  if (::fcntl(descriptor.get(), F_OFD_SETLK, &request) != 0) {
-    throw lie(who, "sent a lock that it does not hold");
-  }
-}
-
 /// Receives the content of one file, `state.size_bytes` long, and checks it against the state
 /// before the last piece is passed on.
 void receive_content(WorkerLink& link, const Identity& who, const FileState& state,
@@ -102,14 +86,27 @@ void Home::limit(Deadline deadline, const Cancellation* cancellation) {
 void Home::rest() { worker_.reset(); }
 
 template <typename Talk>
+auto Home::ask(WorkerLink& link, const json& request, Deadline deadline, Talk talk) {
+  try {
+    link.limit(deadline, cancellation_);
+    link.send(request);
+    return talk(link);
+  } catch (const Error& error) {
+    if (error.code() != Code::kTimeout) throw;
+    throw Error(Code::kTimeout,
+                "the home of " + who_.name + ", " + escape_path(who_.home) +
+                    ", does not answer: see whether its file system is mounted and alive",
+                error.context());
+  }
+}
+
+template <typename Talk>
 auto Home::converse(const json& request, Deadline deadline, Talk talk) {
   try {
     // Its user may have ended it since the last call, and what it says unasked is no answer.
     if (worker_ && !worker_->link().is_quiet()) worker_.reset();
     if (!worker_) worker_ = processes_.start(WorkerKind::kConfig, who_);
-    worker_->link().limit(deadline, cancellation_);
-    worker_->link().send(request);
-    return talk(worker_->link());
+    return ask(worker_->link(), request, deadline, talk);
   } catch (...) {
     // Where the conversation stands is unknown, and a worker that lied is not asked again.
     worker_.reset();
@@ -117,18 +114,13 @@ auto Home::converse(const json& request, Deadline deadline, Talk talk) {
   }
 }
 
-UniqueFd Home::lock(std::chrono::milliseconds wait) {
+HomeLock Home::lock(std::chrono::milliseconds wait) {
   auto request = to_request("lock", who_, {});
   request["wait_ms"] = wait.count();
   const auto deadline = std::min(deadline_, std::chrono::steady_clock::now() + wait + kAnswer);
-  return converse(request, deadline, [&](WorkerLink& link) -> UniqueFd {
-    const auto answer = link.receive();
-    // Without a file system below it there is nothing to hold.
-    if (reading(who_, [&] { return answer.at("memory").get<bool>(); })) return {};
-    auto descriptor = link.receive_with_descriptor().second;
-    verify_lock(descriptor, who_);
-    return descriptor;
-  });
+  HomeLock holder = processes_.start(WorkerKind::kLock, who_);
+  ask(holder->link(), request, deadline, [](WorkerLink& link) { return link.receive(); });
+  return holder;
 }
 
 FileState Home::receive_state(WorkerLink& link, const ManagedFile& file) {

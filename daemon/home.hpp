@@ -56,6 +56,10 @@ struct RestoreResult {
   std::string problem;    ///< why not
 };
 
+/// The worker that holds the lock on a home until this ends. Its user can end it too, to the harm
+/// of nobody else. No descriptor with the lock comes here: it may be of a file system that hangs.
+using HomeLock = std::unique_ptr<Worker>;
+
 /// One user's home, reached only through a worker with that user's rights. The worker starts with
 /// the first call and serves the following ones, one at a time; it ends with this object, and at
 /// once when a call fails in any way: the next one starts another. It also dies with the thread
@@ -73,8 +77,8 @@ class Home {
   void limit(Deadline deadline, const Cancellation* cancellation);
 
   /// Takes the write lock on ~/.local/state/mcp-upgraded.lock (created 0600 if missing), waiting at
-  /// most `wait`; the descriptor with the lock stays in the returned object. Error{kBusy} names it.
-  UniqueFd lock(std::chrono::milliseconds wait);
+  /// most `wait`. Error{kBusy} names it.
+  HomeLock lock(std::chrono::milliseconds wait);
 
   using Sink = std::function<void(const FileState&, std::string_view piece, bool last)>;
   /// States and contents of all managed files, one after the other: `sink` gets every existing
@@ -109,8 +113,10 @@ class Home {
   void put_back_stale(const StaleLink& link);
 
  private:
-  /// Sends the request to the worker, its link limited, and returns what `talk` makes of the
-  /// answer.
+  /// Sends a request, the link limited, and returns what `talk` makes of the answer.
+  template <typename Talk>
+  auto ask(WorkerLink& link, const nlohmann::json& request, Deadline deadline, Talk talk);
+  /// The same with the home's worker.
   template <typename Talk>
   auto converse(const nlohmann::json& request, Deadline deadline, Talk talk);
   FileState receive_state(WorkerLink& link, const ManagedFile& file);

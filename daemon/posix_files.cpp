@@ -85,7 +85,6 @@ class PosixOutputFile final : public OutputFile {
 class PosixFileLock final : public FileLock {
  public:
   explicit PosixFileLock(UniqueFd fd) : fd_(std::move(fd)) {}
-  int descriptor() const override { return fd_.get(); }
 
  private:
   const UniqueFd fd_;

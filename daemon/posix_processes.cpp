@@ -49,6 +49,12 @@ const char* program_name(WorkerKind kind) {
   return kind == WorkerKind::kSource ? "mcp-upgraded-source" : "mcp-upgraded-worker";
 }
 
+/// What mcp-upgraded-worker is to do; null for a program that does one thing.
+const char* operation_name(WorkerKind kind) {
+  if (kind == WorkerKind::kCheck) return "check";
+  return kind == WorkerKind::kConfig || kind == WorkerKind::kLock ? "config" : nullptr;
+}
+
 /// Everything the child needs, made before the fork: in the child of a process with threads only
 /// async-signal-safe calls are allowed, no allocation above all.
 struct Launch {
@@ -203,6 +209,7 @@ rlim_t data_limit(WorkerKind kind) {
     case WorkerKind::kSource:
       return rlim_t{1} << 30;
     case WorkerKind::kConfig:
+    case WorkerKind::kLock:
     case WorkerKind::kServices:
       return rlim_t{256} << 20;
     case WorkerKind::kCheck:
@@ -237,15 +244,14 @@ Launch prepare(const std::string& directory, WorkerKind kind, const Identity& wh
   Launch launch;
   launch.program = find_program(directory, kind);
   launch.arguments = {program_name(kind)};
-  if (kind == WorkerKind::kConfig || kind == WorkerKind::kCheck) {
-    launch.arguments.emplace_back(kind == WorkerKind::kConfig ? "config" : "check");
-  }
+  if (const char* operation = operation_name(kind)) launch.arguments.emplace_back(operation);
   launch.switch_user = uid == 0 && who.uid != 0;
   launch.powerless = launch.switch_user || kind == WorkerKind::kSource;
   launch.environment = build_environment(kind, who, !launch.switch_user);
   launch.failure_start = failure_start(launch, who);
-  // A check worker must outlive us by a moment, to end what runs below it.
-  launch.die_with_parent = kind != WorkerKind::kCheck;
+  // A check worker must outlive us by a moment, to end what runs below it; a lock is held for more
+  // than the thread that took it.
+  launch.die_with_parent = kind != WorkerKind::kCheck && kind != WorkerKind::kLock;
   launch.data_bytes = data_limit(kind);
   launch.uid = who.uid;
   launch.gid = who.gid;

@@ -8,8 +8,8 @@
 
 namespace mcpu {
 
-/// Which program a worker runs. kConfig and kCheck are operations of one program.
-enum class WorkerKind { kSource, kConfig, kCheck, kServices };
+/// Which program a worker runs. kConfig, kLock and kCheck are operations of one program.
+enum class WorkerKind { kSource, kConfig, kLock, kCheck, kServices };
 
 /// A running worker. Destroying it ends it, with every process below it: it and its process group
 /// are killed, reaped, and descendants that escaped the group are hunted down.
@@ -22,7 +22,7 @@ class Worker {
 /// The port to other processes. A worker is a process of ours with the rights of `who`: no
 /// inherited descriptors but its end of the link, a built environment, no capabilities, bounded
 /// memory. Any thread; a worker is used by one at a time, and dies with the one that
-/// started it.
+/// started it, but for kLock and kCheck, which leave when their link closes.
 class ProcessPort {
  public:
   virtual ~ProcessPort() = default;

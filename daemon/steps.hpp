@@ -55,7 +55,7 @@ struct StepContext {
   Running running;
 
   /// Locks on the homes, by uid, held from snapshot to the end.
-  std::map<std::uint32_t, UniqueFd> home_locks;
+  std::map<std::uint32_t, HomeLock> home_locks;
   /// Users whose home this job neither checks nor touches.
   std::set<std::uint32_t> skipped;
   /// Users whose home cannot be locked during a recovery, with the reason, by uid.

@@ -19,8 +19,6 @@ using nlohmann::json;
 
 constexpr std::size_t kMaxMessageBytes = 4096;
 constexpr std::size_t kMaxContextBytes = 16 * 1024;
-/// More than one is a violation, but all that came must be closed, so there is room to see them.
-constexpr std::size_t kMaxDescriptors = 8;
 
 Error worker_error(const std::string& what) { return Error(Code::kWorker, what); }
 
@@ -92,50 +90,19 @@ std::string to_payload(const json& message) {
   }
 }
 
-/// Takes over every descriptor of a received message: none may leak, whatever was sent.
-/// False if there was more than the one that `descriptor` can hold.
-bool take_descriptors(msghdr& message, UniqueFd* descriptor) {
-  bool acceptable = (message.msg_flags & MSG_CTRUNC) == 0;
-  for (auto* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
-    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
-    const auto count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int raw = -1;
-      std::memcpy(&raw, CMSG_DATA(part) + i * sizeof(int), sizeof raw);
-      UniqueFd received(raw);
-      if (descriptor == nullptr || *descriptor) {
-        acceptable = false;
-      } else {
-        *descriptor = std::move(received);
-      }
-    }
-  }
-  return acceptable;
-}
-
 /// As recv of one byte, which stays where it is.
 ssize_t peek(int socket) {
   char first = 0;
   return ::recv(socket, &first, 1, MSG_PEEK | MSG_DONTWAIT);
 }
 
-/// sendmsg of what is left of header and payload, with the descriptor beside the first byte.
-ssize_t send_some(int socket, std::string_view head, std::string_view body, int descriptor) {
+/// sendmsg of what is left of header and payload.
+ssize_t send_some(int socket, std::string_view head, std::string_view body) {
   std::array<iovec, 2> parts{iovec{const_cast<char*>(head.data()), head.size()},
                              iovec{const_cast<char*>(body.data()), body.size()}};
   msghdr message{};
   message.msg_iov = parts.data();
   message.msg_iovlen = parts.size();
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  if (descriptor >= 0) {
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    auto* part = CMSG_FIRSTHDR(&message);
-    part->cmsg_level = SOL_SOCKET;
-    part->cmsg_type = SCM_RIGHTS;
-    part->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(part), &descriptor, sizeof descriptor);
-  }
   return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
@@ -144,7 +111,6 @@ ssize_t send_some(int socket, std::string_view head, std::string_view body, int 
 struct WorkerLink::Frame {
   char kind = 0;
   std::string payload;
-  UniqueFd descriptor;
 };
 
 WorkerLink::Header WorkerLink::header(char kind, std::size_t payload_bytes) {
@@ -172,13 +138,9 @@ bool WorkerLink::await_frame() {
 
 bool WorkerLink::is_quiet() const { return peek(socket_.get()) < 0 && errno == EAGAIN; }
 
-void WorkerLink::send(const json& message) { send_frame(kJson, to_payload(message), -1); }
+void WorkerLink::send(const json& message) { send_frame(kJson, to_payload(message)); }
 
-void WorkerLink::send_bytes(std::string_view bytes) { send_frame(kBytes, bytes, -1); }
-
-void WorkerLink::send_with_descriptor(const json& message, int descriptor) {
-  send_frame(kJson, to_payload(message), descriptor);
-}
+void WorkerLink::send_bytes(std::string_view bytes) { send_frame(kBytes, bytes); }
 
 void WorkerLink::send_error(const Error& error) {
   json body{{"code", code_name(error.code())}, {"message", to_utf8(error.what())}};
@@ -193,13 +155,11 @@ void WorkerLink::send_error(const Error& error) {
 json WorkerLink::receive() {
   auto frame = receive_frame();
   if (frame.kind != kJson) throw worker_error("a worker sent bytes where a message was due");
-  if (frame.descriptor) throw worker_error("a worker sent a descriptor nobody asked for");
   return parse_message(frame.payload);
 }
 
 std::string WorkerLink::receive_bytes() {
   auto frame = receive_frame();
-  if (frame.descriptor) throw worker_error("a worker sent a descriptor nobody asked for");
   if (frame.kind != kBytes) {
     parse_message(frame.payload);  // throws the error, if it is one
     throw worker_error("a worker sent a message where bytes were due");
@@ -207,18 +167,10 @@ std::string WorkerLink::receive_bytes() {
   return std::move(frame.payload);
 }
 
-std::pair<json, UniqueFd> WorkerLink::receive_with_descriptor() {
-  auto frame = receive_frame();
-  if (frame.kind != kJson) throw worker_error("a worker sent bytes where a message was due");
-  auto message = parse_message(frame.payload);
-  if (!frame.descriptor) throw worker_error("a worker did not send the descriptor it had to send");
-  return {std::move(message), std::move(frame.descriptor)};
-}
-
 WorkerLink::Frame WorkerLink::receive_frame() {
   Header head{};
   Frame frame;
-  read_exactly(head.data(), head.size(), &frame.descriptor);
+  read_exactly(head.data(), head.size());
   frame.kind = head[0];
   std::size_t size = 0;
   for (std::size_t i = 4; i > 0; --i) size = size << 8 | static_cast<unsigned char>(head[i]);
@@ -226,11 +178,11 @@ WorkerLink::Frame WorkerLink::receive_frame() {
     throw worker_error("a worker sent a malformed or oversized frame: it is not to be trusted");
   }
   frame.payload.resize(size);
-  read_exactly(frame.payload.data(), size, nullptr);
+  read_exactly(frame.payload.data(), size);
   return frame;
 }
 
-void WorkerLink::send_frame(char kind, std::string_view payload, int descriptor) {
+void WorkerLink::send_frame(char kind, std::string_view payload) {
   if (payload.size() > kMaxFrameBytes) {
     throw Error(Code::kInternal, "a message for a worker is larger than a frame may be");
   }
@@ -238,7 +190,7 @@ void WorkerLink::send_frame(char kind, std::string_view payload, int descriptor)
   std::string_view rest_of_head(head.data(), head.size());
   while (!rest_of_head.empty() || !payload.empty()) {
     check_limits();
-    const auto sent = send_some(socket_.get(), rest_of_head, payload, descriptor);
+    const auto sent = send_some(socket_.get(), rest_of_head, payload);
     if (sent < 0 && errno == EAGAIN) {
       wait_for(POLLOUT);
     } else if (sent < 0 && is_gone(errno)) {
@@ -249,27 +201,16 @@ void WorkerLink::send_frame(char kind, std::string_view payload, int descriptor)
       const auto from_head = std::min(static_cast<std::size_t>(sent), rest_of_head.size());
       rest_of_head.remove_prefix(from_head);
       payload.remove_prefix(static_cast<std::size_t>(sent) - from_head);
-      descriptor = -1;  // it went beside the first byte
     }
   }
 }
 
-void WorkerLink::read_exactly(char* buffer, std::size_t size, UniqueFd* descriptor) {
+void WorkerLink::read_exactly(char* buffer, std::size_t size) {
   while (size > 0) {
     check_limits();
-    iovec part{buffer, size};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxDescriptors)> control{};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    const auto got = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    const auto got = ::recv(socket_.get(), buffer, size, MSG_DONTWAIT);
     if (got == 0 || (got < 0 && is_gone(errno))) throw link_closed();
     if (got > 0) {
-      if (!take_descriptors(message, descriptor)) {
-        throw worker_error("a worker sent descriptors nobody asked for");
-      }
       buffer += got;
       size -= static_cast<std::size_t>(got);
     } else if (errno == EAGAIN) {

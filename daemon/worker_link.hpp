@@ -16,9 +16,10 @@ namespace mcpu {
 using Deadline = std::chrono::steady_clock::time_point;
 
 /// One end of the socket pair between the daemon and a worker: frames of JSON or of raw bytes, each
-/// with a length prefix, and descriptors beside a JSON frame. Both ends use this class; what
-/// arrives is treated as hostile: every frame is bounded, JSON nested deeper than 32 is refused,
-/// and an unexpected kind, a closed link or the deadline throws. One thread.
+/// with a length prefix. Both ends use this class; what arrives is treated as hostile: every frame
+/// is bounded, JSON nested deeper than 32 is refused, and an unexpected kind, a closed link or the
+/// deadline throws. Descriptors are never taken over: to close one of a file system that hangs
+/// would hang the daemon. One thread.
 class WorkerLink {
  public:
   static constexpr std::size_t kMaxFrameBytes = 1 << 20;
@@ -44,16 +45,12 @@ class WorkerLink {
   /// If the other end has gone, the error it left behind is thrown, as by receive().
   void send(const nlohmann::json& message);
   void send_bytes(std::string_view bytes);
-  /// A JSON frame with one descriptor beside it.
-  void send_with_descriptor(const nlohmann::json& message, int descriptor);
 
   /// The next frame, which must be JSON (an object). `{"error": {...}}` sent by send_error is
   /// thrown as the Error it was. Error{kWorker} for anything malformed or the end of the link.
   nlohmann::json receive();
   /// The next frame, which must be bytes; an error frame is thrown here too.
   std::string receive_bytes();
-  /// A JSON frame that must carry one descriptor.
-  std::pair<nlohmann::json, UniqueFd> receive_with_descriptor();
 
   /// The worker's way to report a failure: receive() on the other side throws it. Only codes that
   /// say something about the work are taken over there; others become kWorker.
@@ -64,8 +61,8 @@ class WorkerLink {
  private:
   struct Frame;
   Frame receive_frame();
-  void send_frame(char kind, std::string_view payload, int descriptor);
-  void read_exactly(char* buffer, std::size_t size, UniqueFd* descriptor);
+  void send_frame(char kind, std::string_view payload);
+  void read_exactly(char* buffer, std::size_t size);
   void check_limits() const;
   void wait_for(short events) const;
   [[noreturn]] void throw_farewell();

@@ -84,7 +84,7 @@ bool contains(const std::string& text, const std::string& part) {
 
 }  // namespace
 
-TEST_CASE("the lock is taken once, and held by its descriptor after the worker has gone") {
+TEST_CASE("the lock is taken once, and held until its holder is let go") {
   const Fixture fixture;
   auto held = fixture.home().lock(milliseconds(100));
   CHECK(held);
@@ -392,29 +392,6 @@ TEST_CASE("a worker that sends without end ends at the deadline") {
           link.send({{"state", to_json(state)}});
           for (;;) link.send_bytes("x");
         }) == Code::kTimeout);
-}
-
-TEST_CASE("a lock that is none is refused") {
-  const ScratchDirectory directory;
-  const auto sending = [&](int descriptor) {
-    LyingWorker worker([descriptor](WorkerLink& link) {
-      link.send({{"locked", true}, {"memory", false}});
-      link.send_with_descriptor({{"lock", true}}, descriptor);
-    });
-    return error_of([&] { worker.home().lock(milliseconds(10)); }).code();
-  };
-  const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  CHECK(sending(null.get()) == Code::kWorker);
-  const auto path = directory / "lock";
-  const UniqueFd holder(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  struct flock request {};
-  request.l_type = F_WRLCK;
-  request.l_whence = SEEK_SET;
-  REQUIRE(::fcntl(holder.get(), F_OFD_SETLK, &request) == 0);
-  const UniqueFd without(::open(path.c_str(), O_RDWR | O_CLOEXEC));
-  CHECK(sending(without.get()) == Code::kWorker);
-  LyingWorker silent([](WorkerLink& link) { link.send({{"locked", true}, {"memory", "no"}}); });
-  CHECK(error_of([&] { silent.home().lock(milliseconds(10)); }).code() == Code::kWorker);
 }
 
 TEST_CASE("a worker cannot flood a list of problems") {

@@ -9,7 +9,6 @@ class MemoryLocks::Lock final : public FileLock {
   Lock(const Lock&) = delete;
   Lock& operator=(const Lock&) = delete;
   ~Lock() override { table_->release(file_, kind_); }
-  int descriptor() const override { return -1; }
 
  private:
   const std::shared_ptr<MemoryLocks> table_;

@@ -27,10 +27,11 @@ class ThreadProcesses final : public ProcessPort {
   using Check = std::function<CheckResult(const CheckRun&)>;
 
   ThreadProcesses() = default;
-  /// kConfig works on `fs` (not owned); kCheck lets every check pass.
+  /// kConfig and kLock work on `fs` (not owned); kCheck lets every check pass.
   explicit ThreadProcesses(FileSystem& fs) {
-    run(WorkerKind::kConfig,
-        [&fs](WorkerLink& link, const Identity&) { serve_home(link, fs, false); });
+    for (const WorkerKind kind : {WorkerKind::kConfig, WorkerKind::kLock}) {
+      run(kind, [&fs](WorkerLink& link, const Identity&) { serve_home(link, fs, false); });
+    }
     run_checks_by([](const CheckRun&) {
       CheckResult result;
       result.passed = true;

@@ -70,13 +70,8 @@ void lock(const Request& request, WorkerLink& link) {
                                  " and holds " + escape_path(path) +
                                  ": wait until it is done (mcpctl status)");
   }
-  if (held->descriptor() < 0) {
-    link.send({{"locked", true}, {"memory", true}});
-    return;
-  }
-  // Sent apart, because the other side must know beforehand whether a descriptor is due.
-  link.send({{"locked", true}, {"memory", false}});
-  link.send_with_descriptor({{"lock", true}}, held->descriptor());
+  link.send({{"locked", true}});
+  link.await_frame();  // held until the daemon lets go
 }
 
 void send_content(std::string_view content, WorkerLink& link) {

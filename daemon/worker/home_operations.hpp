@@ -10,8 +10,7 @@ namespace mcpu {
 /// gives restored files to their owner. Throws Error only when the link itself fails.
 ///
 /// A request is {operation, home, uid, user, files: [{path, format}], ...}, paths escaped:
-///   lock          wait_ms        -> {locked, memory}; then the descriptor that holds it, beside
-///                                   {lock}, unless the lock is one in memory
+///   lock          wait_ms        -> {locked}; held until the next request or the link's end
 ///   save                         -> for each file {state}, then its content in bytes frames
 ///   inspect                      -> for each file {state}
 ///   parse                        -> {problems}
