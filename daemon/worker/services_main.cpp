@@ -1,13 +1,7 @@
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstdio>
 #include <thread>
 
 #include "daemon/worker/service_bus.hpp"
-#include "daemon/worker_link.hpp"
+#include "daemon/worker/worker_entry.hpp"
 #include "proto/error.hpp"
 
 using namespace mcpu;
@@ -15,7 +9,6 @@ using nlohmann::json;
 
 namespace {
 
-constexpr int kLinkFd = 3;
 constexpr std::chrono::milliseconds kLookAgain{50};
 constexpr std::size_t kLines = 20;
 
@@ -72,32 +65,10 @@ json answer(const json& request) {
   return restart(unit, of_user, std::chrono::milliseconds(request.at("settling_ms")));
 }
 
-bool is_socket(int fd) {
-  struct stat status {};
-  return ::fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
-}
-
 }  // namespace
 
-/// Asks a service manager one thing for the daemon, which is at the other end of descriptor 3.
+/// Asks a service manager one thing for the daemon.
 int main() {
-  if (!is_socket(kLinkFd)) {
-    std::fputs("mcp-upgraded-services is started by mcp-upgraded, not by hand\n", stderr);
-    return 2;
-  }
-  ::fcntl(kLinkFd, F_SETFD, FD_CLOEXEC);
-  WorkerLink link{UniqueFd(kLinkFd)};
-  try {
-    try {
-      link.send(answer(link.receive()));
-      return 0;
-    } catch (const Error& error) {
-      link.send_error(error);
-    } catch (const std::exception& error) {
-      link.send_error(Error(Code::kWorker, std::string("a worker failed: ") + error.what()));
-    }
-  } catch (const Error&) {
-    // The daemon has gone: there is nobody to tell.
-  }
-  return 1;
+  return run_worker("mcp-upgraded-services",
+                    [](WorkerLink& link) { link.send(answer(link.receive())); });
 }

@@ -2,15 +2,12 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-#include <cstdio>
-#include <exception>
-
+#include "daemon/file_system.hpp"
 #include "daemon/worker/source_operation.hpp"
-#include "proto/error.hpp"
+#include "daemon/worker/worker_entry.hpp"
 
 namespace {
 
-constexpr int kLinkDescriptor = 3;
 constexpr rlim_t kDataBytes = rlim_t{1} << 30;
 constexpr rlim_t kAddressBytes = rlim_t{4} << 30;
 constexpr int kBlockGivenBackBytes = 64 << 10;
@@ -50,18 +47,11 @@ void confine() {
 
 }  // namespace
 
+/// Reads a source for the daemon.
 int main() {
-  try {
+  return mcpu::run_worker("mcp-upgraded-source", [](mcpu::WorkerLink& link) {
     confine();
     keep_memory_small();
-    mcpu::WorkerLink link{mcpu::UniqueFd(kLinkDescriptor)};
-    const auto fs = mcpu::make_posix_file_system();
-    mcpu::run_source_operation(link, *fs);
-    return 0;
-  } catch (const mcpu::Error&) {
-    return 1;  // the daemon has gone: nobody is left to tell
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "mcp-upgraded-source: %s\n", error.what());
-    return 1;
-  }
+    mcpu::run_source_operation(link, *mcpu::make_posix_file_system());
+  });
 }

@@ -271,15 +271,10 @@ std::unique_ptr<OpenedSource> open_source(FileSystem& fs, const SourceRequest& r
 void run_source_operation(WorkerLink& link, FileSystem& fs) {
   try {
     answer_all(link, fs);
-  } catch (const Error& error) {
-    link.send_error(error);
   } catch (const std::bad_alloc&) {
-    link.send_error(Error(Code::kSource,
-                          "the source needs more memory than a source may; exclude what does not "
-                          "belong to the release"));
-  } catch (const std::exception& error) {
-    link.send_error(
-        Error(Code::kWorker, std::string("the source worker failed: ") + to_utf8(error.what())));
+    throw Error(Code::kSource,
+                "the source needs more memory than a source may; exclude what does not belong to "
+                "the release");
   }
 }
 

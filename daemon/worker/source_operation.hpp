@@ -14,7 +14,7 @@ std::unique_ptr<OpenedSource> open_source(FileSystem& fs, const SourceRequest& r
                                           const Tell& tell);
 
 /// The source worker's work: answers one `resolve` and then every `read` until the daemon closes
-/// the link. Failures are sent, not thrown.
+/// the link. What it throws is for the daemon to know.
 void run_source_operation(WorkerLink& link, FileSystem& fs);
 
 }  // namespace mcpu
