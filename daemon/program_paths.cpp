@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <climits>
 #include <vector>
@@ -14,9 +15,13 @@ namespace {
 
 bool runnable(const std::string& program) { return access(program.c_str(), X_OK) == 0; }
 
+constexpr std::array kWorkers{"mcp-upgraded-worker", "mcp-upgraded-source",
+                              "mcp-upgraded-services"};
+
 bool complete(const ProgramPaths& paths) {
-  return runnable(paths.workers + "/mcp-upgraded-worker") &&
-         runnable(paths.workers + "/mcp-upgraded-source") && runnable(paths.launcher);
+  return runnable(paths.launcher) && std::ranges::all_of(kWorkers, [&](const char* worker) {
+           return runnable(paths.workers + "/" + worker);
+         });
 }
 
 ProgramPaths first_complete(const std::vector<ProgramPaths>& candidates) {
@@ -25,12 +30,13 @@ ProgramPaths first_complete(const std::vector<ProgramPaths>& candidates) {
     if (complete(paths)) return paths;
     looked += (looked.empty() ? "" : ", ") + escape_path(paths.workers);
   }
-  throw Error(
-      Code::kNotFound,
-      "mcp-upgraded-worker, mcp-upgraded-source and mcp-launch are not all in any of: " + looked +
-          "; install mcp-upgraded completely, or name their directory with "
-          "--program-dir",
-      {{"what", "worker programs"}});
+  throw Error(Code::kNotFound,
+              "mcp-upgraded-worker, mcp-upgraded-source, mcp-upgraded-services and mcp-launch are "
+              "not all in "
+              "any of: " +
+                  looked +
+                  "; install mcp-upgraded completely, or name their directory with --program-dir",
+              {{"what", "worker programs"}});
 }
 
 std::string own_directory() {

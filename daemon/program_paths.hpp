@@ -6,7 +6,7 @@ namespace mcpu {
 
 /// Where the programs are that the daemon starts or copies. Absolute paths.
 struct ProgramPaths {
-  std::string workers;   ///< directory of mcp-upgraded-source and mcp-upgraded-worker
+  std::string workers;   ///< directory of the programs mcp-upgraded-{worker,source,services}
   std::string launcher;  ///< mcp-launch
 };
 

@@ -18,7 +18,8 @@ TEST_CASE("the programs are found where they were built") {
 TEST_CASE("the programs are found beside an installation that was moved") {
   const ScratchDirectory prefix;
   const std::string programs = prefix / "libexec/mcp-upgraded";
-  for (const char* name : {"mcp-upgraded-worker", "mcp-upgraded-source", "mcp-launch"})
+  for (const char* name :
+       {"mcp-upgraded-worker", "mcp-upgraded-source", "mcp-upgraded-services", "mcp-launch"})
     write_file(programs + "/" + name, "", 0755);
   const ProgramPaths paths = find_programs_beside(prefix / "sbin");
   CHECK(paths.workers == programs);

@@ -61,7 +61,8 @@ def skip_all(reason):
 def prepare(place, checkout):
     """Copies programs and clone, since /tmp, where they may lie, is covered later."""
     for name in ["daemon/mcp-upgraded", "client/mcpctl", "client/mcp-launch",
-                 "daemon/worker/mcp-upgraded-worker", "daemon/worker/mcp-upgraded-source"]:
+                 "daemon/worker/mcp-upgraded-worker", "daemon/worker/mcp-upgraded-source",
+                 "daemon/worker/mcp-upgraded-services"]:
         (place / "build" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(BUILD / name, place / "build" / name)
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", checkout,
