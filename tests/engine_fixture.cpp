@@ -49,6 +49,7 @@ Machine::Machine()
   write(kLauncher, "launcher", 0755);
   make_directories(*fs_, "/usr/local/bin", 0755);
   make_directories(*fs_, kHome, 0700);
+  make_directories(*fs_, kSource, 0755);
   make_directories(*fs_, layout_.state, 0755);
   write(kHome + "/" + kSettings, "settings of anna", 0640);
   write(kHome + "/.app/keys.toml", "keys = []", 0600);

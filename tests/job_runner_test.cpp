@@ -62,7 +62,8 @@ TEST_CASE("what another source offers says nothing about the newest release") {
   Machine machine(installed_machine());
   Engine engine(machine);
   JobRequest request = upgrade_request();
-  request.from = "/somewhere/else";
+  request.from = "/src/else";
+  make_directories(machine.fs(), *request.from, 0755);
   REQUIRE(engine.run(request).outcome == Outcome::kDone);
   CHECK(engine.state().get()->application("app").newest->version == "1.0.0");
 }

@@ -16,7 +16,10 @@ struct Asking {
     instance.user_mode = false;
     instance.layout = machine.layout();
   }
-  Queries queries() { return {environment, instance, now(), engine.state().get(), view, problems}; }
+  Queries queries() {
+    const auto may_see = [this](std::uint32_t uid) { return peer == 0 || peer == uid; };
+    return {environment, instance, now(), engine.state().get(), view, problems, may_see};
+  }
   json app(bool verify = false) { return queries().status("app", verify).at("applications").at(0); }
 
   JobEnvironment environment;
@@ -24,6 +27,7 @@ struct Asking {
   Instance instance;
   QueueView view;
   std::vector<json> problems;
+  std::uint32_t peer = 0;  ///< who asks
 };
 
 bool names(const json& problems, const std::string& text) {
@@ -114,6 +118,22 @@ TEST_CASE("jobs are listed newest first, at most as many as asked for") {
   CHECK(jobs.at(0).at("state") == "finished");
   CHECK(jobs.at(0).at("release") == release_of(machine, "1.1.0"));
   CHECK(Asking(machine).queries().jobs(1).at("jobs").size() == 1);
+}
+
+TEST_CASE(
+    "what came of a home is told in full to its owner and root, to others only whose it was") {
+  Machine machine(upgraded_machine());
+  Asking asking(machine);
+  JobRecord record = *JobRecords(machine.fs(), machine.layout()).read(2);
+  record.result->message = "~/.app/secrets.json of anna is no file";
+  record.result->details = {{"context", {{"concerns", 1001U}, {"user", "anna"}}}};
+  asking.view.running = record;
+  for (const auto& [peer, told] : {std::pair{0U, true}, {1001U, true}, {1002U, false}}) {
+    asking.peer = peer;
+    const std::string message = asking.queries().jobs(1).at("jobs").at(0).at("message");
+    CHECK(contains(message, "secrets.json") == told);
+    CHECK(contains(message, "anna"));
+  }
 }
 
 TEST_CASE("a job that waits has its place, one that runs its phase") {

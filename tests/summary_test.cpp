@@ -34,7 +34,7 @@ struct Ending {
   JobRecord record;
   PreparedJob job;
   JobLog log;
-  std::vector<std::string> config_lines;
+  std::vector<PrivateLine> config_lines;
 };
 
 }  // namespace
@@ -85,10 +85,14 @@ TEST_CASE("a rollback to before has no tree, and names the way forth") {
   CHECK(ending.line("next") == "next     'mcpctl upgrade' adopts it again");
 }
 
-TEST_CASE("configuration files that were restored or kept have their lines") {
+TEST_CASE("configuration files that were restored or kept have lines that their owner sees") {
   Ending ending;
-  ending.config_lines = {"restored: ~/.app/settings.json"};
-  CHECK(ending.line("configs") == "configs  restored: ~/.app/settings.json");
+  ending.config_lines = {{1001, "restored: ~/.app/settings.json"}};
+  CHECK(ending.line("configs").empty());
+  const Commit commit = ending.commit();
+  REQUIRE(commit.private_lines.size() == 1);
+  CHECK(commit.private_lines[0].uid == 1001);
+  CHECK(commit.private_lines[0].text == "configs  restored: ~/.app/settings.json");
 }
 
 TEST_CASE("programs find in the result what people read in the lines") {
