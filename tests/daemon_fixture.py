@@ -180,6 +180,7 @@ class Daemon:
         name.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
             ready.bind(str(name))
+            name.chmod(0o666)  # the daemon may be another user's
             variables = self.sandbox.environment() | {"NOTIFY_SOCKET": str(name)}
             with open(self.output, "ab") as output:
                 self.process = subprocess.Popen(

@@ -18,7 +18,7 @@ import unittest
 
 import client_fixture
 from client_fixture import Peer, end_serving
-from daemon_fixture import BUILD, Daemon, Repository, Result, Sandbox
+from daemon_fixture import BUILD, Daemon, Repository, Result, Sandbox, wait_for
 
 SKIPPED = 77
 #: Owns the checkout; a member of the group; somebody else; a third one.
@@ -26,7 +26,8 @@ DORA, ANN, EVE, BOB = "mcpu-dora", "mcpu-ann", "mcpu-eve", "mcpu-bob"
 GROUP = "mcpu-ops"
 SOURCE_ACCOUNT, CHECK_ACCOUNT = "mcp-upgrade-source", "mcp-upgrade-check"
 PROGRAMS = ("daemon/mcp-upgraded", "daemon/worker/mcp-upgraded-worker",
-            "daemon/worker/mcp-upgraded-source", "client/mcpctl", "client/mcp-launch")
+            "daemon/worker/mcp-upgraded-source", "daemon/worker/mcp-upgraded-services",
+            "client/mcpctl", "client/mcp-launch")
 
 
 def run_tests():
@@ -233,6 +234,46 @@ class SystemTestCase(unittest.TestCase):
 
     def texts(self, job, user="root"):
         return "\n".join(f"[{event['tier']}] {event['text']}" for event in self.events(job, user))
+
+
+def children_of(pid):
+    return [int(child) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()]
+
+
+def name_of(pid):
+    return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+
+
+class CheckTestCase(SystemTestCase):
+    """A test with releases whose checks do what it says, and tell it by files in self.marks."""
+
+    def setUp(self):
+        super().setUp()
+        self.marks = self.sandbox.root / "marks"
+        self.marks.mkdir()
+        self.marks.chmod(0o777)
+
+    def release_with_check(self, version, script):
+        program = Repository.PROGRAM.replace("--help) ",
+                                             f'--help) marks="{self.marks}"\n{script}\n')
+        self.sandbox.release(version, {"bin/demo": program})
+
+    def gated_release(self, version):
+        self.release_with_check(version, """
+            id -u > "$marks/new"; mv "$marks/new" "$marks/uid"
+            while [ ! -e "$marks/gate" ]; do sleep 0.02; done""")
+
+    def start_gated(self, *arguments, user="root"):
+        """Queues an upgrade to a release whose check waits; returns the job and the workers."""
+        with self.sandbox.peer(user) as peer:
+            job = peer.call("Upgrade", **dict(arguments))["parameters"]["job"]
+        wait_for((self.marks / "uid").exists, "the check's start")
+        return job, {name_of(pid): pid for pid in children_of(self.daemon.pid)}
+
+    def wait_ended(self, job):
+        with self.sandbox.peer() as peer:
+            return peer.stream("Watch", job=job, follow=True)[-1]["parameters"]["result"]
 
 
 is_running = client_fixture.is_running

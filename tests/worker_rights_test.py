@@ -10,13 +10,8 @@ import subprocess
 import threading
 
 from daemon_fixture import Repository, wait_for
-from rights_fixture import (ANN, BOB, CHECK_ACCOUNT, DORA, EVE, SOURCE_ACCOUNT, SystemTestCase,
-                            acting_as, is_running, run_tests, uid_of)
-
-
-def children_of(pid):
-    return [int(child) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
-            for child in (task / "children").read_text().split()]
+from rights_fixture import (ANN, BOB, CHECK_ACCOUNT, DORA, EVE, SOURCE_ACCOUNT, CheckTestCase,
+                            acting_as, children_of, is_running, name_of, run_tests, uid_of)
 
 
 def status_of(pid):
@@ -24,38 +19,7 @@ def status_of(pid):
     return {name: value.split() for name, value in (line.split(":", 1) for line in lines)}
 
 
-def name_of(pid):
-    return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
-
-
-class WorkerCase(SystemTestCase):
-    def setUp(self):
-        super().setUp()
-        self.marks = self.sandbox.root / "marks"
-        self.marks.mkdir()
-        self.marks.chmod(0o777)
-
-    def release_with_check(self, version, script):
-        program = Repository.PROGRAM.replace("--help) ",
-                                             f'--help) marks="{self.marks}"\n{script}\n')
-        self.sandbox.release(version, {"bin/demo": program})
-
-    def gated_release(self, version):
-        self.release_with_check(version, """
-            id -u > "$marks/new"; mv "$marks/new" "$marks/uid"
-            while [ ! -e "$marks/gate" ]; do sleep 0.02; done""")
-
-    def start_gated(self, *arguments, user="root"):
-        """Queues an upgrade to a release whose check waits; returns the job and the workers."""
-        with self.sandbox.peer(user) as peer:
-            job = peer.call("Upgrade", **dict(arguments))["parameters"]["job"]
-        wait_for((self.marks / "uid").exists, "the check's start")
-        return job, {name_of(pid): pid for pid in children_of(self.daemon.pid)}
-
-    def wait_ended(self, job):
-        with self.sandbox.peer() as peer:
-            return peer.stream("Watch", job=job, follow=True)[-1]["parameters"]["result"]
-
+class WorkerCase(CheckTestCase):
     def assert_rights(self, pid, user):
         who, status = pwd.getpwnam(user), status_of(pid)
         self.assertEqual([str(who.pw_uid)] * 4, status["Uid"], name_of(pid))
