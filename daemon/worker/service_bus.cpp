@@ -29,7 +29,7 @@ std::string socket_path(bool of_user) {
 }
 
 struct BusError {
-  sd_bus_error error = SD_BUS_ERROR_NULL;
+  sd_bus_error error{};
   ~BusError() { sd_bus_error_free(&error); }
   std::string text(int result) const {
     return error.message ? error.message : std::strerror(-result);
