@@ -57,6 +57,23 @@ json Queries::instance() const {
           {"configuration", escape_path(instance_.config_file)}};
 }
 
+Queries::Queries(JobEnvironment environment, const Instance& instance, TimePoint started,
+                 std::shared_ptr<const State> state, QueueView queue, std::vector<json> problems,
+                 std::function<bool(std::uint32_t)> may_see)
+    : environment_(std::move(environment)),
+      instance_(instance),
+      started_(started),
+      state_(std::move(state)),
+      queue_(std::move(queue)),
+      problems_(std::move(problems)),
+      may_see_(std::move(may_see)) {
+  if (!queue_.running) return;
+  // The queue hears of a job's end a moment later than those who watch it.
+  JobRecords records(environment_.tools.fs, environment_.tools.layout);
+  const auto record = records.read(queue_.running->id);
+  if (record && record->result) queue_.running.reset();
+}
+
 json Queries::status(const std::string& app, bool verify) const {
   json applications = json::array();
   if (!app.empty()) {

@@ -18,14 +18,7 @@ class Queries {
  public:
   Queries(JobEnvironment environment, const Instance& instance, TimePoint started,
           std::shared_ptr<const State> state, QueueView queue, std::vector<nlohmann::json> problems,
-          std::function<bool(std::uint32_t)> may_see)
-      : environment_(std::move(environment)),
-        instance_(instance),
-        started_(started),
-        state_(std::move(state)),
-        queue_(std::move(queue)),
-        problems_(std::move(problems)),
-        may_see_(std::move(may_see)) {}
+          std::function<bool(std::uint32_t)> may_see);
 
   nlohmann::json status(const std::string& app, bool verify) const;
   nlohmann::json jobs(std::size_t limit) const;

@@ -124,10 +124,11 @@ TEST_CASE(
     "what came of a home is told in full to its owner and root, to others only whose it was") {
   Machine machine(upgraded_machine());
   Asking asking(machine);
-  JobRecord record = *JobRecords(machine.fs(), machine.layout()).read(2);
+  JobRecords records(machine.fs(), machine.layout());
+  JobRecord record = *records.read(2);
   record.result->message = "~/.app/secrets.json of anna is no file";
   record.result->details = {{"context", {{"concerns", 1001U}, {"user", "anna"}}}};
-  asking.view.running = record;
+  records.write(record);
   for (const auto& [peer, told] : {std::pair{0U, true}, {1001U, true}, {1002U, false}}) {
     asking.peer = peer;
     const std::string message = asking.queries().jobs(1).at("jobs").at(0).at("message");
@@ -151,6 +152,16 @@ TEST_CASE("a job that waits has its place, one that runs its phase") {
   CHECK(status.at("running").at("phase") == "stage");
   CHECK(status.at("queued").at(0).at("state") == "queued");
   CHECK(status.at("queued").at(0).at("position") == 1);
+}
+
+TEST_CASE("a job whose result is known has ended, though the queue does not know yet") {
+  Machine machine(upgraded_machine());
+  Asking asking(machine);
+  asking.view.running = JobRecord();
+  asking.view.running->id = 2;
+  const json status = asking.queries().status("", false);
+  CHECK_FALSE(status.contains("running"));
+  CHECK(asking.queries().jobs(1).at("jobs").at(0).at("state") == "finished");
 }
 
 TEST_CASE("releases say why they are kept, and which are pinned, held and denied") {

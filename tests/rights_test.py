@@ -7,7 +7,7 @@ import os
 import re
 import socket
 
-from daemon_fixture import SOURCE, wait_for
+from daemon_fixture import SOURCE
 from rights_fixture import ANN, DORA, EVE, GROUP, SystemTestCase, run_tests
 
 PEERS = ("root", ANN, DORA, EVE)
@@ -118,11 +118,6 @@ class Rights(SystemTestCase):
         with self.sandbox.peer(ANN) as peer:
             self.assertEqual([], peer.call("Plan", kind="upgrade")["parameters"]["saves"])
 
-    @staticmethod
-    def finished_job(peer):
-        job = peer.call("Jobs")["parameters"]["jobs"][0]
-        return job if job["state"] == "finished" else None
-
     def test_what_fails_in_a_home_is_told_in_full_to_its_owner_and_root(self):
         settings = self.sandbox.homes[DORA] / ".demo" / "settings.json"
         os.chown(settings, 0, 0)
@@ -131,7 +126,7 @@ class Rights(SystemTestCase):
         for who in PEERS:
             with self.sandbox.peer(who) as peer:
                 result = peer.stream("Watch", job=1)[-1]["parameters"]["result"]
-                job = wait_for(lambda: self.finished_job(peer), "the end of the job")
+                job = peer.call("Jobs")["parameters"]["jobs"][0]
             for text in (result["message"], job["message"], self.texts(1, who)):
                 self.assertEqual(who in ("root", DORA), "settings.json" in text, (who, text))
                 self.assertIn(DORA, text)
