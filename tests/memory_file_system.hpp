@@ -46,6 +46,9 @@ class MemoryFileSystem final : public FileSystem {
   // What the test decides.
   /// The `count` changing calls from number `call` on fail with this errno.
   void fail_at(std::uint64_t call, int errno_value, std::uint64_t count = 1);
+  /// Of the changing calls from now on that name a path below `top`, number `call` (from 1) fails,
+  /// whatever other threads do elsewhere.
+  void fail_below(const std::string& top, std::uint64_t call, int errno_value);
   /// Changing call number `call` and every later one throw SimulatedCrash, until restart(); on
   /// threads other than the one that asked for this they fail with EIO, so that a thread which
   /// outlives the program does not end the test.
@@ -98,6 +101,8 @@ class MemoryFileSystem final : public FileSystem {
     std::uint64_t first = 0, end = 0;
     int errno_value = 0;
     std::uint64_t crash = UINT64_MAX;
+    std::string top;         ///< of the paths that fail; empty: of none
+    std::uint64_t left = 0;  ///< how many calls there until it fails
   };
   static constexpr int kCrash = -1;
 
