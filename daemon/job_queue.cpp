@@ -86,34 +86,39 @@ JobQueue::Place JobQueue::add(const std::function<std::unique_ptr<QueuedJob>()>&
 
 void JobQueue::run_in_turn(std::chrono::seconds wait,
                            const std::function<void(const Cancellation&)>& work) {
+  // Shared, because the job thread may touch it a moment longer than this call lasts.
+  struct Turn {
+    std::promise<void> ended;
+    std::exception_ptr failure;
+  };
+  auto turn = std::make_shared<Turn>();
   auto job = std::make_shared<QueuedJob>();
-  std::promise<void> done;
-  std::atomic<bool> begun{false};
-  job->work = [&, raw = job.get()] {
-    begun = true;
+  job->work = [turn, &work, raw = job.get()] {
     try {
       raw->cancellation.check();
       work(raw->cancellation);
-      done.set_value();
     } catch (...) {
-      done.set_exception(std::current_exception());
+      turn->failure = std::current_exception();
     }
+    turn->ended.set_value();
   };
-  auto finished = done.get_future();
+  auto ended = turn->ended.get_future();
   {
     const std::lock_guard lock(mutex_);
     if (stopping_) throw Error(Code::kRefused, "the daemon is stopping: try again");
     waiting_.push_back(job);
   }
   changed_.notify_all();
-  if (finished.wait_for(wait) != std::future_status::ready) {
+  if (ended.wait_for(wait) != std::future_status::ready) {
     const std::lock_guard lock(mutex_);
     if (std::erase(waiting_, job) > 0) {
       const json busy = busy_locked();
       throw Error(Code::kBusy, busy_text(busy) + ", and the waiting time is over", busy);
     }
   }
-  finished.get();
+  ended.wait();
+  // Moved: an exception ends with the thread that handles it.
+  if (auto failure = std::move(turn->failure)) std::rethrow_exception(std::move(failure));
 }
 
 std::string JobQueue::cancel(JobId& job) {
