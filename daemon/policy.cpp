@@ -6,12 +6,11 @@
 #include <cerrno>
 #include <vector>
 
+#include "daemon/version.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
 namespace {
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 /// Root, and the user the daemon runs as, may do everything.
 bool is_owner(const Access& access, const Peer& peer) {
@@ -85,26 +84,6 @@ void authorize_job(const Access& access, const Peer& peer, const JobRequest& req
 
 bool may_see(const Access& access, std::uint32_t uid, const Peer& peer) {
   return peer.uid == uid || peer.uid == 0 || (access.user_mode && peer.uid == access.own_uid);
-}
-
-bool names_version(std::string_view text) {
-  if (text.starts_with('v')) text.remove_prefix(1);
-  const std::size_t suffix = std::min(text.find_first_of("-+"), text.size());
-  const std::string_view numbers = text.substr(0, suffix);
-  if (std::count(numbers.begin(), numbers.end(), '.') < 1) return false;
-  bool digit_before = false;
-  for (const char c : numbers) {
-    if (!is_digit(c) && (c != '.' || !digit_before)) return false;
-    digit_before = is_digit(c);
-  }
-  if (!digit_before) return false;
-  const std::string_view rest = text.substr(suffix);
-  const bool plain = std::all_of(rest.begin(), rest.end(), [](char c) {
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
-           c == '-' || c == '+';
-  });
-  return plain && rest.find("-g") == std::string_view::npos &&
-         rest.find("..") == std::string_view::npos;
 }
 
 }  // namespace mcpu

@@ -40,8 +40,4 @@ void authorize_job(const Access& access, const Peer& peer, const JobRequest& req
 /// Whether `peer` sees the details of an event that concerns `uid`.
 bool may_see(const Access& access, std::uint32_t uid, const Peer& peer);
 
-/// Whether a text can only be a version ("1.3.11", "v2.0.0-rc.1"): never a branch, a commit or what
-/// `git describe` prints, which names a commit.
-bool names_version(std::string_view text);
-
 }  // namespace mcpu

@@ -115,4 +115,24 @@ std::string without_v(std::string_view text) {
   return std::string(text.substr(marked ? 1 : 0));
 }
 
+bool names_version(std::string_view text) {
+  if (text.starts_with('v')) text.remove_prefix(1);
+  const std::size_t suffix = std::min(text.find_first_of("-+"), text.size());
+  const std::string_view numbers = text.substr(0, suffix);
+  if (std::count(numbers.begin(), numbers.end(), '.') < 1) return false;
+  bool digit_before = false;
+  for (const char c : numbers) {
+    if (!is_digit(c) && (c != '.' || !digit_before)) return false;
+    digit_before = is_digit(c);
+  }
+  if (!digit_before) return false;
+  const std::string_view rest = text.substr(suffix);
+  const bool plain = std::all_of(rest.begin(), rest.end(), [](char c) {
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
+           c == '-' || c == '+';
+  });
+  return plain && rest.find("-g") == std::string_view::npos &&
+         rest.find("..") == std::string_view::npos;
+}
+
 }  // namespace mcpu

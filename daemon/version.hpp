@@ -27,4 +27,8 @@ std::optional<Version> parse_version(std::string_view text);
 /// The text without the "v" that stands before a digit: "v1.3.11" and "1.3.11" name one release.
 std::string without_v(std::string_view text);
 
+/// Whether a text is to be read as a version ("1.3.11", "v2.0.0-rc.1"): never a branch, a commit or
+/// what `git describe` prints, which names a commit.
+bool names_version(std::string_view text);
+
 }  // namespace mcpu

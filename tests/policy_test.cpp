@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "daemon/version.hpp"
 #include "proto/error.hpp"
 
 using namespace mcpu;

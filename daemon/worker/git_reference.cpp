@@ -98,10 +98,14 @@ ChosenCommit find_commit(git_repository* repository, const std::string& name,
       return {*id, tag};
     }
   }
-  for (const char* prefix : {"refs/heads/", "refs/remotes/origin/"}) {
-    if (const auto id = commit_of_reference(repository, prefix + wanted)) return {*id, ""};
+  // A branch that is called like a version is no release: whoever may ask for versions alone would
+  // get what nobody released.
+  if (!names_version(wanted)) {
+    for (const char* prefix : {"refs/heads/", "refs/remotes/origin/"}) {
+      if (const auto id = commit_of_reference(repository, prefix + wanted)) return {*id, ""};
+    }
+    if (const auto id = commit_by_prefix(repository, wanted)) return {*id, ""};
   }
-  if (const auto id = commit_by_prefix(repository, wanted)) return {*id, ""};
   throw Error(Code::kNotFound,
               name + " has no tag, branch or commit " + escape_path(wanted) + "; " +
                   newest_versions_text(repository),

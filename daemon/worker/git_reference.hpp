@@ -18,7 +18,8 @@ struct ChosenCommit {
 ChosenCommit newest_version(git_repository* repository, const std::string& name);
 
 /// What a person wrote after --to: a tag (with or without its "v"), a branch, the start of a
-/// commit. Error{kNotFound} names the newest versions there are.
+/// commit. What reads as a version is a tag and nothing else. Error{kNotFound} names the newest
+/// versions there are.
 ChosenCommit find_commit(git_repository* repository, const std::string& name,
                          const std::string& wanted);
 
