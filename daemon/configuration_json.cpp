@@ -1,23 +1,12 @@
 #include <cmath>
 
 #include "daemon/configuration.hpp"
+#include "daemon/url.hpp"
 
 namespace mcpu {
 namespace {
 
 using nlohmann::json;
-
-/// Whoever may read the configuration need not learn the password in a URL.
-std::string without_password(const std::string& source) {
-  const std::size_t scheme = source.find("://");
-  if (scheme == std::string::npos) return source;
-  const std::size_t host = source.find_first_of("/?#", scheme + 3);
-  const std::size_t at = source.rfind('@', host == std::string::npos ? host : host - 1);
-  const std::size_t colon = source.find(':', scheme + 3);
-  if (at == std::string::npos || at < scheme || colon == std::string::npos || colon > at)
-    return source;
-  return source.substr(0, colon) + ":***" + source.substr(at);
-}
 
 json seconds(std::chrono::milliseconds time) {
   constexpr std::int64_t kMilliseconds = 1000;

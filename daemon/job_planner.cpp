@@ -6,6 +6,7 @@
 #include "daemon/durable.hpp"
 #include "daemon/managed_users.hpp"
 #include "daemon/source_rights.hpp"
+#include "daemon/url.hpp"
 #include "daemon/version.hpp"
 #include "proto/error.hpp"
 
@@ -56,11 +57,9 @@ void refuse_moved_tag(const ReleaseStore& store, const ReleaseInfo& fresh) {
 
 /// Names the source in what a library said of it.
 Error named(const Error& error, const std::string& location) {
-  const std::string text = error.what();
-  if (error.code() != Code::kSource || text.find(location) != text.npos) return error;
-  return Error(Code::kSource,
-               location + ": " + text + "; 'git fsck' there tells more, or name another --from",
-               error.context());
+  const std::string text = error.what(), shown = escape_path(without_password(location));
+  if (error.code() != Code::kSource || text.find(shown) != text.npos) return error;
+  return Error(Code::kSource, shown + ": " + text, error.context());
 }
 
 JobResult nothing_to_do(const std::string& message) {

@@ -9,6 +9,7 @@
 #include "daemon/durable.hpp"
 #include "daemon/retention.hpp"
 #include "daemon/stale.hpp"
+#include "daemon/url.hpp"
 #include "daemon/version.hpp"
 #include "proto/error.hpp"
 
@@ -127,7 +128,7 @@ json Queries::application(const Application& app, bool verify) const {
     if (adopted && active) document["before"] = "what stood there before adoption";
     const std::string checkout = entry_points.recorded_checkout(adoption);
     const std::string source = app.source.empty() ? checkout : app.source;
-    if (!source.empty()) document["source"] = escape_path(source);
+    if (!source.empty()) document["source"] = escape_path(without_password(source));
     for (const EntryPoint& entry : app.entry_points) {
       const Standing standing = entry_points.at_link(entry);
       const bool ours = standing.kind == Standing::Kind::kLink &&
