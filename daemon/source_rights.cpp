@@ -1,7 +1,10 @@
 #include "daemon/source_rights.hpp"
 
+#include <grp.h>
+#include <pwd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <deque>
 #include <vector>
@@ -17,6 +20,7 @@ namespace {
 
 constexpr int kMaxLinks = 40;
 constexpr std::uint32_t kWritableByAll = 0002;
+constexpr std::uint32_t kWritableByGroup = 0020;
 constexpr std::uint32_t kSticky = 01000;
 constexpr std::uint32_t kPrivate = 0700;
 
@@ -88,18 +92,52 @@ FileInfo destination(FileSystem& fs, const std::string& path) {
   return *found;
 }
 
+/// Whether nobody but the owner and root is in the group, as in that which each user has.
+bool is_private_group(std::uint32_t gid, std::uint32_t owner) {
+  if (gid == 0) return true;
+  const passwd* user = ::getpwuid(owner);
+  if (user == nullptr || user->pw_gid != gid) return false;
+  const std::string name = user->pw_name;
+  const group* members = ::getgrgid(gid);
+  if (members == nullptr || name != members->gr_name) return false;
+  for (char** member = members->gr_mem; *member != nullptr; ++member) {
+    if (name != *member) return false;
+  }
+  return true;
+}
+
+/// Who else may write a directory: "everybody", "group ops"; empty: nobody.
+std::string others_who_write(const FileInfo& info) {
+  if (info.type != FileType::kDirectory) return {};
+  if (info.mode & kWritableByAll) return "everybody";
+  if (!(info.mode & kWritableByGroup) || is_private_group(info.gid, info.uid)) return {};
+  return "the group with gid " + std::to_string(info.gid);
+}
+
+/// What lies in a directory that others may write, sticky or not: root's own stays what it is
+/// there, anybody else's could be removed one day, and made again by somebody else.
+bool is_kept(const Walk& walk, const Passed& passed) {
+  const std::string above = parent_path(passed.path);
+  return std::ranges::none_of(walk.passed(), [&](const Passed& directory) {
+    return directory.path == above && !others_who_write(directory.info).empty() &&
+           !((directory.info.mode & kSticky) && passed.info.uid == 0);
+  });
+}
+
+[[noreturn]] void refuse_open(const std::string& location, const std::string& directory,
+                              const FileInfo& info) {
+  const std::string where = escape_path(directory);
+  refuse(others_who_write(info) + " may write " + where + " on the way to the source " +
+         escape_path(location) + ", and so choose what it brings: 'chmod go-w " + where +
+         "', or move the source");
+}
+
 void require_trusted(const std::string& location, const Passed& passed, std::uint32_t owner) {
   const std::string where = escape_path(passed.path);
   if (passed.info.uid != 0 && passed.info.uid != owner) {
     refuse("the source " + escape_path(location) + " belongs to uid " + std::to_string(owner) +
            ", but uid " + std::to_string(passed.info.uid) + " owns " + where +
            " on the way to it and could lead it elsewhere: move the source, or chown one of them");
-  }
-  const bool open_to_all = passed.info.type == FileType::kDirectory &&
-                           (passed.info.mode & (kWritableByAll | kSticky)) == kWritableByAll;
-  if (open_to_all) {
-    refuse("everybody may write " + where + " on the way to the source " + escape_path(location) +
-           ", and so choose what it brings: 'chmod o-w " + where + "', or move the source");
   }
 }
 
@@ -113,11 +151,17 @@ std::optional<std::uint32_t> owner_of_path(FileSystem& fs, const std::string& lo
 
 Identity source_identity(FileSystem& fs, const std::string& location) {
   if (!location.starts_with("/")) return service_account(kSourceAccount);
-  const std::uint32_t owner = destination(fs, location).uid;
+  const FileInfo found = destination(fs, location);
+  const std::uint32_t owner = found.uid;
   const Walk walk(fs, location);
   for (const Passed& passed : walk.passed()) {
     require_trusted(location, passed, owner);
+    if (!is_kept(walk, passed)) {
+      const std::string above = parent_path(passed.path);
+      refuse_open(location, above, fs.info(above).value_or(FileInfo{}));
+    }
   }
+  if (!others_who_write(found).empty()) refuse_open(location, location, found);
   return identity_of(owner);
 }
 

@@ -8,7 +8,7 @@ import re
 import socket
 
 from daemon_fixture import SOURCE
-from rights_fixture import ANN, DORA, EVE, GROUP, SystemTestCase, run_tests
+from rights_fixture import ANN, DORA, EVE, GROUP, SystemTestCase, own, run_tests
 
 PEERS = ("root", ANN, DORA, EVE)
 EVERYBODY, CHANGERS, ROOT = set(PEERS), {"root", ANN}, {"root"}
@@ -130,6 +130,27 @@ class Rights(SystemTestCase):
             for text in (result["message"], job["message"], self.texts(1, who)):
                 self.assertEqual(who in ("root", DORA), "settings.json" in text, (who, text))
                 self.assertIn(DORA, text)
+
+    def test_a_branch_that_is_called_like_a_version_is_none(self):
+        self.daemon.start()
+        self.mcpctl("upgrade")
+        own(self.sandbox.repository.path, "root")
+        self.sandbox.repository.git("checkout", "--quiet", "-b", "9.9")
+        self.sandbox.repository.release("2.0", tag=False)
+        self.sandbox.give_checkout()
+        for who in (ANN, "root"):
+            printed = self.mcpctl("upgrade", "--to", "9.9", user=who, status=1)
+            self.assertIn("has no tag, branch or commit 9.9", printed)
+        self.assert_runs("1.0")
+
+    def test_the_password_of_a_source_is_nobodys_business(self):
+        self.sandbox.write_configuration({"source": "https://joe:s3cret@127.0.0.1:9/x.git"})
+        self.daemon.start()
+        self.mcpctl("upgrade", status=1)
+        for words in (("status",), ("status", "--json"), ("jobs",), ("logs", "1"),
+                      ("config", "show")):
+            self.assertNotIn("s3cret", self.mcpctl(*words, user=EVE))
+        self.assertNotIn("s3cret", self.daemon.printed())
 
     def test_mcpctl_says_what_is_needed(self):
         self.daemon.start()

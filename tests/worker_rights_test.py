@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Whose rights the workers of a root daemon have, as the kernel says, and what these keep them from."""
 
+import grp
 import http.server
 import os
 import pathlib
@@ -10,8 +11,8 @@ import subprocess
 import threading
 
 from daemon_fixture import Repository, wait_for
-from rights_fixture import (ANN, BOB, CHECK_ACCOUNT, DORA, EVE, SOURCE_ACCOUNT, CheckTestCase,
-                            acting_as, children_of, is_running, name_of, run_tests, uid_of)
+from rights_fixture import (ANN, BOB, CHECK_ACCOUNT, DORA, EVE, GROUP, SOURCE_ACCOUNT, CheckTestCase,
+                            acting_as, children_of, is_running, name_of, own, run_tests, uid_of)
 
 
 def status_of(pid):
@@ -192,7 +193,38 @@ class Paths(WorkerCase):
         repository.release("1.0")
         printed = self.install(repository.path, status=1)
         self.assertIn(f"everybody may write {place}", printed)
-        self.assertIn("chmod o-w", printed)
+        self.assertIn("chmod go-w", printed)
+
+    def repository_in(self, mode, group):
+        """Dora's own in a directory of root's."""
+        place = self.sandbox.root / "shared"
+        place.mkdir()
+        os.chown(place, 0, grp.getgrnam(group).gr_gid)
+        place.chmod(mode)
+        repository = Repository(place / "demo")
+        repository.release("1.0")
+        own(repository.path, DORA)
+        return place, repository.path
+
+    def test_a_source_that_a_group_could_replace_is_refused(self):
+        place, source = self.repository_in(0o775, GROUP)
+        self.assertIn(f"may write {place}", self.install(source, status=1))
+
+    def test_a_source_that_anybody_could_make_again_once_it_is_gone_is_refused(self):
+        place, source = self.repository_in(0o1777, "root")
+        self.assertIn(f"everybody may write {place}", self.install(source, status=1))
+
+    def test_a_checkout_that_a_group_may_write_is_refused(self):
+        _, source = self.repository_in(0o755, "root")
+        os.chown(source, uid_of(DORA), grp.getgrnam(GROUP).gr_gid)
+        source.chmod(0o775)
+        self.assertIn(f"may write {source}", self.install(source, status=1))
+
+    def test_what_only_ones_own_group_may_write_is_taken(self):
+        _, source = self.repository_in(0o755, "root")
+        source.chmod(0o775)
+        self.install(source)
+        self.assert_runs("1.0")
 
     def test_links_of_root_and_of_the_owner_are_followed(self):
         self.sandbox.release("1.0")
