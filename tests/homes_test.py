@@ -16,6 +16,7 @@ from daemon_fixture import SLOWNESS, differences, listing, wait_for
 from rights_fixture import (ANN, BOB, DORA, CheckTestCase, children_of, process_rights, run_tests,
                             uid_of)
 
+needs_fuse = unittest.skipUnless(os.path.exists("/dev/fuse"), "this kernel has no FUSE")
 LIBC = ctypes.CDLL(None, use_errno=True)
 DETACH = 2
 #: A home may take ten seconds each time somebody looks at it; nobody waits longer.
@@ -112,16 +113,19 @@ class Homes(HomesCase):
         shutil.rmtree(self.sandbox.homes[BOB])
         self.assert_refused_naming(BOB, str(self.sandbox.homes[BOB]))
 
+    @needs_fuse
     def test_one_that_hangs_costs_its_own_deadline_and_concerns_only_its_user(self):
         with hanging_file_system(self.sandbox.homes[BOB]):
             took = self.assert_bob_alone_is_left_out("")
         self.assertLess(took, (HOME_SECONDS + 10) * SLOWNESS)
 
+    @needs_fuse
     def test_a_hanging_one_of_a_required_user_refuses_the_upgrade_by_name(self):
         self.require_bob()
         with hanging_file_system(self.sandbox.homes[BOB]):
             self.assert_refused_naming(BOB, str(self.sandbox.homes[BOB]))
 
+    @needs_fuse
     def test_a_cancel_does_not_wait_for_one_that_hangs(self):
         with hanging_file_system(self.sandbox.homes[BOB]):
             with self.sandbox.peer() as peer:
@@ -134,6 +138,7 @@ class Homes(HomesCase):
             self.assertLess(time.monotonic() - begin, 5 * SLOWNESS)
         self.assert_runs("1.0")
 
+    @needs_fuse
     @unittest.skipUnless(shutil.which("bindfs"), "bindfs is not installed")
     def test_one_that_shuts_root_out_is_looked_after_by_its_user(self):
         real = self.sandbox.root / "homes" / "real"
