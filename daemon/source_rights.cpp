@@ -1,7 +1,6 @@
 #include "daemon/source_rights.hpp"
 
 #include <grp.h>
-#include <pwd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -95,13 +94,11 @@ FileInfo destination(FileSystem& fs, const std::string& path) {
 /// Whether nobody but the owner and root is in the group, as in that which each user has.
 bool is_private_group(std::uint32_t gid, std::uint32_t owner) {
   if (gid == 0) return true;
-  const passwd* user = ::getpwuid(owner);
-  if (user == nullptr || user->pw_gid != gid) return false;
-  const std::string name = user->pw_name;
+  const Identity user = identity_of(owner);
   const group* members = ::getgrgid(gid);
-  if (members == nullptr || name != members->gr_name) return false;
+  if (user.gid != gid || members == nullptr || user.name != members->gr_name) return false;
   for (char** member = members->gr_mem; *member != nullptr; ++member) {
-    if (name != *member) return false;
+    if (user.name != *member) return false;
   }
   return true;
 }
@@ -114,22 +111,22 @@ std::string others_who_write(const FileInfo& info) {
   return "the group with gid " + std::to_string(info.gid);
 }
 
-/// What lies in a directory that others may write, sticky or not: root's own stays what it is
-/// there, anybody else's could be removed one day, and made again by somebody else.
-bool is_kept(const Walk& walk, const Passed& passed) {
-  const std::string above = parent_path(passed.path);
-  return std::ranges::none_of(walk.passed(), [&](const Passed& directory) {
-    return directory.path == above && !others_who_write(directory.info).empty() &&
-           !((directory.info.mode & kSticky) && passed.info.uid == 0);
-  });
+void require_closed(const std::string& location, const Passed& directory) {
+  const std::string others = others_who_write(directory.info);
+  if (others.empty()) return;
+  const std::string where = escape_path(directory.path);
+  refuse(others + " may write " + where + " on the way to the source " + escape_path(location) +
+         ", and so choose what it brings: 'chmod go-w " + where + "', or move the source");
 }
 
-[[noreturn]] void refuse_open(const std::string& location, const std::string& directory,
-                              const FileInfo& info) {
-  const std::string where = escape_path(directory);
-  refuse(others_who_write(info) + " may write " + where + " on the way to the source " +
-         escape_path(location) + ", and so choose what it brings: 'chmod go-w " + where +
-         "', or move the source");
+/// What lies in a directory that others may write, sticky or not, could be removed one day, and
+/// made again by somebody else. Only root's own stays what it is where the directory is sticky.
+void require_kept(const std::string& location, const Walk& walk, const Passed& passed) {
+  const std::string above = parent_path(passed.path);
+  for (const Passed& directory : walk.passed()) {
+    const bool kept = (directory.info.mode & kSticky) && passed.info.uid == 0;
+    if (directory.path == above && !kept) require_closed(location, directory);
+  }
 }
 
 void require_trusted(const std::string& location, const Passed& passed, std::uint32_t owner) {
@@ -156,12 +153,9 @@ Identity source_identity(FileSystem& fs, const std::string& location) {
   const Walk walk(fs, location);
   for (const Passed& passed : walk.passed()) {
     require_trusted(location, passed, owner);
-    if (!is_kept(walk, passed)) {
-      const std::string above = parent_path(passed.path);
-      refuse_open(location, above, fs.info(above).value_or(FileInfo{}));
-    }
+    require_kept(location, walk, passed);
   }
-  if (!others_who_write(found).empty()) refuse_open(location, location, found);
+  require_closed(location, {location, found});
   return identity_of(owner);
 }
 
