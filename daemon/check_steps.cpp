@@ -140,6 +140,12 @@ std::vector<CheckSpec> post_checks(const Application& app, bool full) {
 
 }  // namespace
 
+std::vector<FileState> look_at_home(StepContext& context, const ManagedUser& user) {
+  Home& home = context.home(user, kHomeLimit);
+  home.limit(std::chrono::steady_clock::now() + kHomeLimit, nullptr);
+  return home.inspect();
+}
+
 void note_changes(StepContext& context, const ManagedUser& user,
                   const std::vector<FileState>& before, const std::vector<FileState>& after) {
   for (const FileState& state : after) {
@@ -173,11 +179,7 @@ void judge_in_home(StepContext& context, const ManagedUser& user,
   } catch (const Error&) {
     failure = std::current_exception();
   }
-  if (!user.homeless) {
-    Home& look = context.home(user, kHomeLimit);
-    look.limit(std::chrono::steady_clock::now() + kHomeLimit, nullptr);
-    judgement.after = look.inspect();
-  }
+  if (!user.homeless) judgement.after = look_at_home(context, user);
   if (failure) std::rethrow_exception(failure);
 }
 

@@ -16,6 +16,10 @@ CheckJudge::Run check_runner(Deadline end, StepContext& context, const ManagedUs
 /// the slowest of them may.
 Deadline checks_end(const ManagedUser& user, const std::vector<CheckSpec>& specs, Deadline all);
 
+/// A user's managed files as they are now, even where the job was cancelled or ran out of time:
+/// what the release changed must be known for the undo.
+std::vector<FileState> look_at_home(StepContext& context, const ManagedUser& user);
+
 /// Tells and notes what the release changed in a user's real home between two looks at it.
 void note_changes(StepContext& context, const ManagedUser& user,
                   const std::vector<FileState>& before, const std::vector<FileState>& after);

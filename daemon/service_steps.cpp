@@ -13,7 +13,6 @@ using nlohmann::json;
 
 /// Of one unit's restart, systemd's own TimeoutStopSec and TimeoutStartSec of 90 s included.
 constexpr std::chrono::seconds kRestartLimit{200};
-constexpr std::chrono::seconds kHomeLimit{10};
 
 std::vector<ServiceUnit> units_in(const Step& step) {
   std::vector<ServiceUnit> units;
@@ -72,10 +71,7 @@ UserFailures look_at_homes(StepContext& context, const std::vector<ManagedUser>&
                            Looks& looks) {
   looks.resize(users.size());
   return side_by_side(context, users, [&](std::size_t i) {
-    if (context.skipped.contains(users[i].who.uid)) return;
-    Home& home = context.home(users[i], kHomeLimit);
-    home.limit(std::chrono::steady_clock::now() + kHomeLimit, nullptr);
-    looks[i] = home.inspect();
+    if (!context.skipped.contains(users[i].who.uid)) looks[i] = look_at_home(context, users[i]);
   });
 }
 
