@@ -7,7 +7,6 @@ the worker program. Everything lives in one private directory that is removed at
 
 import base64
 import getpass
-import http.server
 import json
 import os
 import shutil
@@ -21,6 +20,8 @@ import tempfile
 import threading
 import time
 import unittest
+
+from git_http_fixture import GitHandler, GitServer
 
 PROGRAM = ""
 LIMIT_SECONDS = 30
@@ -110,29 +111,8 @@ class Worker:
         os.waitpid(self.pid, 0)
 
 
-class GitHandler(http.server.BaseHTTPRequestHandler):
-    """git http-backend behind HTTPS, with the faults its server is told to have."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
-    def do_GET(self):
-        self.answer(b"")
-
-    def do_POST(self):
-        self.answer(self.body())
-
-    def body(self):
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        data = b""
-        while size := int(self.rfile.readline(), 16):
-            data += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return data
+class FaultyHandler(GitHandler):
+    """git behind HTTPS, with the password and the faults its server is told to have."""
 
     def answer(self, body):
         if self.server.password:
@@ -143,27 +123,12 @@ class GitHandler(http.server.BaseHTTPRequestHandler):
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-        path, _, query = self.path.partition("?")
-        environment = dict(GIT_ENVIRONMENT, GIT_PROJECT_ROOT=self.server.root,
-                           GIT_HTTP_EXPORT_ALL="1", PATH_INFO=path, QUERY_STRING=query,
-                           REQUEST_METHOD=self.command, REMOTE_ADDR="127.0.0.1",
-                           CONTENT_TYPE=self.headers.get("Content-Type", ""),
-                           CONTENT_LENGTH=str(len(body)))
-        done = subprocess.run(["git", "http-backend"], input=body, env=environment,
-                              capture_output=True, check=False)
-        head, _, content = done.stdout.partition(b"\r\n\r\n")
-        fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
-        self.send_response(int(fields.pop("Status", "200").split()[0]))
-        for name, value in fields.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.send_content(content)
+        super().answer(body)
 
     def send_content(self, content):
         fault = self.server.fault if self.command == "POST" else None
         if fault is None:
-            self.wfile.write(content)
+            super().send_content(content)
             return
         self.wfile.write(content[:len(content) * 2 // 3])
         self.wfile.flush()
@@ -174,18 +139,18 @@ class GitHandler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
 
 
-class GitServer(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
+class FaultyServer(GitServer):
     def __init__(self, root, certificate):
-        super().__init__(("127.0.0.1", 0), GitHandler)
+        self.certificate = certificate
+        self.fault, self.password = None, ""
+        self.stalled, self.resume = threading.Event(), threading.Event()
+        super().__init__(root, FaultyHandler)
+
+    def prepare(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
+        context.load_cert_chain(self.certificate)
         self.socket = context.wrap_socket(self.socket, server_side=True,
                                           do_handshake_on_connect=False)
-        self.root, self.fault, self.password = root, None, ""
-        self.stalled, self.resume = threading.Event(), threading.Event()
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def handle_error(self, request, client_address):
         pass  # clients that hang up are part of the tests
@@ -250,7 +215,7 @@ class HttpsTest(RemoteTest):
         run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
             " -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1,DNS:localhost"
             " -keyout key.pem -out ca.pem && cat key.pem ca.pem >server.pem", self.top)
-        self.server = GitServer(self.top, os.path.join(self.top, "server.pem"))
+        self.server = FaultyServer(self.top, os.path.join(self.top, "server.pem"))
         self.addCleanup(self.server.server_close)
         self.addCleanup(self.server.shutdown)
         self.addCleanup(self.server.resume.set)

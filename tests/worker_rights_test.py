@@ -2,15 +2,12 @@
 """Whose rights the workers of a root daemon have, as the kernel says, and what these keep them from."""
 
 import grp
-import http.server
 import os
 import pathlib
 import pwd
-import socketserver
-import subprocess
-import threading
 
 from daemon_fixture import Repository, wait_for
+from git_http_fixture import GitServer
 from rights_fixture import (ANN, BOB, CHECK_ACCOUNT, DORA, EVE, GROUP, SOURCE_ACCOUNT, CheckTestCase,
                             acting_as, children_of, is_running, name_of, own, run_tests, uid_of)
 
@@ -112,52 +109,12 @@ class Rights(WorkerCase):
                 (cache / "mine").touch()
 
     def serve_repository(self):
-        """A repository behind plain HTTP on loopback, the way a file server serves it."""
+        """A repository behind plain HTTP on loopback."""
         repository = Repository(self.sandbox.root / "served")
         repository.release("1.0")
-        repository.git("update-server-info")
-        handler = lambda *arguments: GitHandler(*arguments, top=repository.path.parent)
-        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
-        return f"http://127.0.0.1:{server.server_address[1]}/served"
-
-
-class GitHandler(http.server.BaseHTTPRequestHandler):
-    """git's own server program behind HTTP."""
-
-    def __init__(self, *arguments, top):
-        self.top = top
-        super().__init__(*arguments)
-
-    def log_message(self, *_):
-        pass
-
-    def do_GET(self):
-        self.answer(b"")
-
-    def do_POST(self):
-        self.answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
-
-    def answer(self, body):
-        path, _, query = self.path.partition("?")
-        environment = {
-            "PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": str(self.top), "PATH_INFO": path,
-            "GIT_HTTP_EXPORT_ALL": "1", "REQUEST_METHOD": self.command, "QUERY_STRING": query,
-            "CONTENT_TYPE": self.headers.get("Content-Type", ""), "HOME": str(self.top),
-            "CONTENT_LENGTH": str(len(body))}
-        done = subprocess.run(["git", "http-backend"], input=body, env=environment, check=False,
-                              capture_output=True)
-        head, _, content = done.stdout.partition(b"\r\n\r\n")
-        fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if line)
-        self.send_response(int(fields.pop("Status", "200").split()[0]))
-        for name, value in fields.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        server = GitServer(repository.path.parent)
+        self.addCleanup(server.close)
+        return server.url("served")
 
 
 class Paths(WorkerCase):

@@ -1,15 +1,14 @@
 """The daemon itself: its start, its memory, the launcher, and watchers by the hundred."""
 
-import http.server
 import os
 import socket
 import subprocess
-import threading
 import time
 
 from applications import DAEMON, Bench
 from caller import Crowd
 from figures import Figure, WorkerWatch, interleave, median, spread, timed
+from git_http_fixture import GitServer
 from job_figures import seconds_of
 from stage_figures import memory_rows
 
@@ -82,77 +81,16 @@ def memory(runs):
 def clone_memory():
     with Bench(500, 14_500, 10) as bench, GitServer(bench.repository.path.parent) as server:
         with WorkerWatch(bench.daemon.pid) as workers:
-            events, _, milliseconds = bench.upgrade(**{"from": server.url("demo")})
+            events, _, milliseconds = bench.upgrade(**{"from": server.url("demo/.git")})
             peak = bench.daemon.memory_kilobytes() / 1024
         assert any(event["id"] == "source.cloned" for event in events), "nothing was cloned"
         begin = time.perf_counter()
-        subprocess.run(["git", "clone", "--quiet", server.url("demo"),
+        subprocess.run(["git", "clone", "--quiet", server.url("demo/.git"),
                         bench.sandbox.root / "clone"], check=True)
         naive = (time.perf_counter() - begin) * 1000
     rows = memory_rows("clone over HTTP", peak, workers.peaks)
     return rows + [Figure("install from a clone over HTTP, 7 MB", milliseconds, "ms", naive,
                           "git clone, not synced", runs=1)]
-
-
-class GitServer:
-    """git's own HTTP server program, on loopback."""
-
-    def __init__(self, root):
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), GitHandler)
-        self.server.root = str(root)
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
-
-    def url(self, name):
-        return f"http://127.0.0.1:{self.server.server_port}/{name}/.git"
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
-
-
-class GitHandler(http.server.BaseHTTPRequestHandler):
-    """One request to `git http-backend`; what it answers goes through as it comes."""
-
-    def log_message(self, *_):
-        pass
-
-    def do_GET(self):
-        self.answer(b"")
-
-    def do_POST(self):
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            body = b""
-            while size := int(self.rfile.readline(), 16):
-                body += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-        else:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.answer(body)
-
-    def answer(self, body):
-        path, _, query = self.path.partition("?")
-        environment = {
-            "PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": self.server.root,
-            "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": path, "QUERY_STRING": query,
-            "REQUEST_METHOD": self.command, "REMOTE_ADDR": "127.0.0.1",
-            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
-            "CONTENT_LENGTH": str(len(body)),
-        }
-        done = subprocess.run(["git", "http-backend"], input=body, env=environment,
-                              capture_output=True, check=False)
-        head, _, content = done.stdout.partition(b"\r\n\r\n")
-        fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
-        self.send_response(int(fields.pop("Status", "200").split()[0]))
-        for name, value in fields.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
 
 
 def watchers(runs, brief=False):
