@@ -337,9 +337,10 @@ class DaemonTestCase(unittest.TestCase):
     """A test with a sandbox of its own. The daemon is not started yet: self.daemon.start()."""
 
     maxDiff = None
+    SANDBOX = Sandbox
 
     def setUp(self):
-        self.sandbox = Sandbox()
+        self.sandbox = self.SANDBOX()
         self.addCleanup(self.sandbox.close)
         self.daemon = self.sandbox.daemon
         self.repository = self.sandbox.repository

@@ -18,7 +18,7 @@ import unittest
 
 import client_fixture
 from client_fixture import Peer, end_serving
-from daemon_fixture import BUILD, Daemon, Repository, Result, Sandbox, wait_for
+from daemon_fixture import BUILD, Daemon, DaemonTestCase, Repository, Result, Sandbox, wait_for
 
 SKIPPED = 77
 #: Owns the checkout; a member of the group; somebody else; a third one.
@@ -201,23 +201,13 @@ class SystemSandbox(Sandbox):
         super().close()
 
 
-class SystemTestCase(unittest.TestCase):
+class SystemTestCase(DaemonTestCase):
     """A test with a system sandbox of its own; the daemon is not started yet."""
 
-    maxDiff = None
-
-    def setUp(self):
-        self.sandbox = SystemSandbox()
-        self.addCleanup(self.sandbox.close)
-        self.daemon = self.sandbox.daemon
-
-    def tearDown(self):
-        failed = any(error for _, error in getattr(self._outcome, "errors", []))
-        if failed and self.daemon.output.exists():
-            print(f"--- daemon of {self.id()}:\n{self.daemon.printed()}")
+    SANDBOX = SystemSandbox
 
     def mcpctl(self, *arguments, status=0, **options):
-        """Runs mcpctl, asserts its exit code; returns what it printed."""
+        """Runs mcpctl, asserts its exit code; returns all that it printed."""
         done = self.sandbox.mcpctl(*arguments, **options)
         self.assertEqual(status, done.status, f"{arguments}: {done.stdout}{done.stderr}")
         return done.stdout + done.stderr
