@@ -1,10 +1,6 @@
 #include "daemon/home.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
 
 #include "proto/error.hpp"
 #include "proto/text.hpp"

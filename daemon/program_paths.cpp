@@ -30,13 +30,12 @@ ProgramPaths first_complete(const std::vector<ProgramPaths>& candidates) {
     if (complete(paths)) return paths;
     looked += (looked.empty() ? "" : ", ") + escape_path(paths.workers);
   }
-  throw Error(Code::kNotFound,
-              "mcp-upgraded-worker, mcp-upgraded-source, mcp-upgraded-services and mcp-launch are "
-              "not all in "
-              "any of: " +
-                  looked +
-                  "; install mcp-upgraded completely, or name their directory with --program-dir",
-              {{"what", "worker programs"}});
+  throw Error(
+      Code::kNotFound,
+      "the programs mcp-upgraded-worker, -source and -services, and mcp-launch, are not all in any "
+      "of: " +
+          looked + "; install mcp-upgraded completely, or name their directory with --program-dir",
+      {{"what", "worker programs"}});
 }
 
 std::string own_directory() {
