@@ -1,6 +1,6 @@
 #include "daemon/digest.hpp"
 
-#include <openssl/evp.h>
+#include <nettle/sha2.h>
 
 #include <algorithm>
 
@@ -11,15 +11,8 @@ namespace mcpu {
 
 namespace {
 
-/// Fetched once: EVP_sha256() looks the implementation up again for every digest. Lives as long as
-/// the process.
-const EVP_MD* algorithm() {
-  static const EVP_MD* const kAlgorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-  return kAlgorithm;
-}
-
-void require(bool success) {
-  if (!success) throw Error(Code::kInternal, "libcrypto cannot compute SHA-256");
+const std::uint8_t* bytes_of(std::string_view text) {
+  return reinterpret_cast<const std::uint8_t*>(text.data());
 }
 
 int digit_value(char digit) {
@@ -32,11 +25,7 @@ int digit_value(char digit) {
 }  // namespace
 
 struct Sha256Stream::Context {
-  EVP_MD_CTX* evp = EVP_MD_CTX_new();
-  Context() = default;
-  Context(const Context&) = delete;
-  Context& operator=(const Context&) = delete;
-  ~Context() { EVP_MD_CTX_free(evp); }
+  sha256_ctx state;
 };
 
 std::string Sha256::hex() const {
@@ -67,25 +56,24 @@ Sha256 Sha256::from_hex(std::string_view hex) {
 }
 
 Sha256 Sha256::of(std::string_view bytes) {
-  Sha256 value;
-  require(EVP_Digest(bytes.data(), bytes.size(), value.bytes.data(), nullptr, algorithm(),
-                     nullptr) == 1);
-  return value;
+  Sha256Stream stream;
+  stream.update(bytes);
+  return stream.finish();
 }
 
 Sha256Stream::Sha256Stream() : context_(std::make_unique<Context>()) {
-  require(context_->evp != nullptr && EVP_DigestInit_ex(context_->evp, algorithm(), nullptr) == 1);
+  sha256_init(&context_->state);
 }
 
 Sha256Stream::~Sha256Stream() = default;
 
 void Sha256Stream::update(std::string_view bytes) {
-  require(EVP_DigestUpdate(context_->evp, bytes.data(), bytes.size()) == 1);
+  sha256_update(&context_->state, bytes.size(), bytes_of(bytes));
 }
 
 Sha256 Sha256Stream::finish() {
   Sha256 value;
-  require(EVP_DigestFinal_ex(context_->evp, value.bytes.data(), nullptr) == 1);
+  sha256_digest(&context_->state, value.bytes.size(), value.bytes.data());
   return value;
 }
 

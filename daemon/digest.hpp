@@ -10,7 +10,7 @@
 
 namespace mcpu {
 
-/// A SHA-256 value (FIPS 180-4), computed by libcrypto.
+/// A SHA-256 value (FIPS 180-4), computed by nettle.
 struct Sha256 {
   std::array<std::uint8_t, 32> bytes{};
   auto operator<=>(const Sha256&) const = default;

@@ -1,8 +1,8 @@
 #include "daemon/worker/known_hosts.hpp"
 
 #include <fnmatch.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <nettle/base64.h>
+#include <nettle/hmac.h>
 
 #include <algorithm>
 
@@ -16,12 +16,13 @@ namespace {
 constexpr std::size_t kLengthBytes = 4;
 constexpr std::string_view kHashedMark = "|1|";
 
+const std::uint8_t* bytes_of(std::string_view text) {
+  return reinterpret_cast<const std::uint8_t*>(text.data());
+}
+
 std::string to_base64(std::string_view bytes) {
-  std::string text(4 * ((bytes.size() + 2) / 3) + 1, '\0');
-  const int length = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
-                                     reinterpret_cast<const unsigned char*>(bytes.data()),
-                                     static_cast<int>(bytes.size()));
-  text.resize(static_cast<std::size_t>(length));
+  std::string text(BASE64_ENCODE_RAW_LENGTH(bytes.size()), '\0');
+  base64_encode_raw(text.data(), bytes.size(), bytes_of(bytes));
   return text;
 }
 
@@ -49,15 +50,18 @@ std::string_view take_word(std::string_view& line) {
   return word;
 }
 
+/// Empty: it is none.
 std::string from_base64(std::string_view text) {
-  if (text.empty() || text.size() % 4 != 0 || text.size() > 1024) return {};
-  std::string bytes(text.size(), '\0');
-  const int length = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.data()),
-                                     reinterpret_cast<const unsigned char*>(text.data()),
-                                     static_cast<int>(text.size()));
-  if (length < 0) return {};
-  const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
-  bytes.resize(static_cast<std::size_t>(length) - padding);
+  if (text.size() > 1024) return {};
+  std::string bytes(BASE64_DECODE_LENGTH(text.size()), '\0');
+  base64_decode_ctx context;
+  base64_decode_init(&context);
+  std::size_t length = bytes.size();
+  const bool decoded =
+      base64_decode_update(&context, &length, reinterpret_cast<std::uint8_t*>(bytes.data()),
+                           text.size(), text.data()) == 1 &&
+      base64_decode_final(&context) == 1;
+  bytes.resize(decoded ? length : 0);
   return bytes;
 }
 
@@ -68,14 +72,12 @@ bool hashed_name_matches(std::string_view field, const std::string& name) {
   if (bar == std::string_view::npos) return false;
   const std::string salt = from_base64(field.substr(0, bar));
   const std::string expected = from_base64(field.substr(bar + 1));
-  unsigned char hash[EVP_MAX_MD_SIZE];
-  unsigned length = 0;
-  if (HMAC(EVP_sha1(), salt.data(), static_cast<int>(salt.size()),
-           reinterpret_cast<const unsigned char*>(name.data()), name.size(), hash,
-           &length) == nullptr) {
-    return false;
-  }
-  return std::string_view(reinterpret_cast<char*>(hash), length) == expected;
+  hmac_sha1_ctx context;
+  hmac_sha1_set_key(&context, salt.size(), bytes_of(salt));
+  hmac_sha1_update(&context, name.size(), bytes_of(name));
+  std::string hash(SHA1_DIGEST_SIZE, '\0');
+  hmac_sha1_digest(&context, hash.size(), reinterpret_cast<std::uint8_t*>(hash.data()));
+  return hash == expected;
 }
 
 /// fnmatch would take the brackets of `[host]:port` for a set.

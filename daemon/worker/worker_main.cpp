@@ -1,4 +1,3 @@
-#include <openssl/crypto.h>
 #include <unistd.h>
 
 #include <string_view>
@@ -14,9 +13,6 @@ using namespace mcpu;
 namespace {
 
 void serve(std::string_view operation, WorkerLink& link) {
-  // Digests need none of what the system's OpenSSL configuration can say; reading it takes longer
-  // than hashing the files.
-  OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
   if (operation == "check") return serve_checks(link);
   if (operation == "config") {
     return serve_home(link, *make_posix_file_system(), ::geteuid() == 0);
