@@ -32,6 +32,9 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kGoodbye{500};
 /// What a killed process may take to go; only an uninterruptible system call takes longer.
 constexpr std::chrono::milliseconds kDying{400};
+/// What a check may write into one file: many times what any needs, and no disk is filled by one
+/// that runs wild.
+constexpr rlim_t kCheckFileBytes = rlim_t{1} << 30;
 constexpr int kWorkerLinkFd = 3;
 /// Where descriptors for the child wait, so that placing 0 to 3 cannot run over them.
 constexpr int kFirstFreeFd = 10;
@@ -68,6 +71,7 @@ struct Launch {
   bool powerless = false;  ///< without capabilities, even as root
   bool die_with_parent = true;
   rlim_t data_bytes = RLIM_INFINITY;
+  rlim_t file_bytes = RLIM_INFINITY;
   uid_t uid = 0;
   gid_t gid = 0;
   std::vector<gid_t> groups;
@@ -136,13 +140,16 @@ void give_up_capabilities(const Launch& launch) {
   }
 }
 
+void limit_resource(__rlimit_resource_t resource, rlim_t most) {
+  if (most == RLIM_INFINITY) return;
+  const rlimit limit{most, most};
+  ::setrlimit(resource, &limit);
+}
+
 void limit_resources(const Launch& launch) {
-  const rlimit no_core{0, 0};
-  ::setrlimit(RLIMIT_CORE, &no_core);
-  if (launch.data_bytes != RLIM_INFINITY) {
-    const rlimit data{launch.data_bytes, launch.data_bytes};
-    ::setrlimit(RLIMIT_DATA, &data);
-  }
+  limit_resource(RLIMIT_CORE, 0);
+  limit_resource(RLIMIT_DATA, launch.data_bytes);
+  limit_resource(RLIMIT_FSIZE, launch.file_bytes);
 }
 
 [[noreturn]] void run_child(const Launch& launch) {
@@ -253,6 +260,7 @@ Launch prepare(const std::string& directory, WorkerKind kind, const Identity& wh
   // than the thread that took it.
   launch.die_with_parent = kind != WorkerKind::kCheck && kind != WorkerKind::kLock;
   launch.data_bytes = data_limit(kind);
+  if (kind == WorkerKind::kCheck) launch.file_bytes = kCheckFileBytes;
   launch.uid = who.uid;
   launch.gid = who.gid;
   if (launch.switch_user) launch.groups = groups_of(who);
