@@ -157,15 +157,17 @@ std::string JobFinisher::undone(StepContext& context, Transaction& transaction, 
   remove_scratch(tools_, context.plan.job, context.plan.users);
   result.outcome = outcome_from(why.value("outcome", "")).value_or(Outcome::kFailed);
   result.details = why.value("details", json::object());
+  const std::string but =
+      context.differs ? ", but for configuration files that were changed meanwhile" : "";
   if (!has_ended(context.plan.job)) {
-    context.log.success("undo.done");
+    context.log.success("undo.done", {{"but", but}});
     if (why.contains("denied")) {
       const json& denied = why.at("denied");
       context.log.warning("release.denied",
                           {{"release", denied.at("release")}, {"check", denied.at("check")}});
     }
   }
-  result.message += "; everything is as it was";
+  result.message += "; everything is as it was" + but;
   record_result(context.plan.job, result, context.log);
   transaction.finish();
   return "";

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <optional>
@@ -70,6 +71,8 @@ struct StepContext {
   Verdict verdict;
   /// What the summary tells about configuration files: restored, kept, changed.
   std::vector<PrivateLine> config_lines;
+  /// While undoing: some managed file was changed meanwhile, and stays so. Any thread.
+  std::atomic<bool> differs = false;
   /// Appends a durable note to the journal, for this step's undo.
   std::function<void(const nlohmann::json&)> note;
 

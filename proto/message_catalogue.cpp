@@ -33,6 +33,9 @@ constexpr auto kMessages = std::to_array<Message>({
     {"config.changed", "the new release changed {file} of {user}"},
     {"config.conflict",
      "{file} of {user} was changed by the release and by somebody else: both versions are kept"},
+    {"config.differs",
+     "{file} of {user} was changed while the job ran, by somebody or by a release that reached out "
+     "of its scratch home: it stays as it is; {reason}"},
     {"config.interrupted",
      "{file} of {user} differs after the interruption, so the release may have changed it: "
      "{reason}"},
@@ -107,7 +110,7 @@ constexpr auto kMessages = std::to_array<Message>({
     {"state.damaged", "{file} is damaged and was set aside as {aside}"},
     {"summary.line", "{text}"},
     {"unattended.skipped", "skipped {release}: {reason}"},
-    {"undo.done", "everything is as it was before this job"},
+    {"undo.done", "everything is as it was before this job{but}"},
     {"undo.pending", "not restored yet: {what}; {remedy}"},
     {"undo.started", "undoing: {reason}"},
     {"undo.step", "undone: {step}"},

@@ -110,6 +110,28 @@ TEST_CASE("what only the new release fails undoes the job and marks the release 
   CHECK(marks[0].reason == "exit code 1");
 }
 
+TEST_CASE("a file that was changed while a release was tried stays, and is told of") {
+  Machine machine(installed_machine());
+  const std::string file = Machine::kHome + "/" + Machine::kSettings;
+  machine.write(file, "before", 0640);
+  const Runs runs(machine, [&](const CheckRun& run) {
+    if (!runs_release(run, "1.1.0")) return passing();
+    machine.write(file, "reached from the scratch home", 0640);
+    return failing();
+  });
+  Engine engine(machine);
+  const JobResult result = engine.run(upgrade_request());
+  CHECK(result.outcome == Outcome::kFailed);
+  CHECK(contains(result.message,
+                 "everything is as it was, but for configuration files that were changed"));
+  CHECK(machine.read(file) == "reached from the scratch home");
+  const auto events = events_of(engine);
+  const Event* told = find_event(events, "config.differs");
+  REQUIRE(told);
+  CHECK(told->tier == Tier::kWarning);
+  CHECK(contains(told->text, Machine::kSettings));
+}
+
 TEST_CASE("a new release that fails worse than the old one is a regression") {
   Machine machine(installed_machine());
   const Runs runs(machine, [](const CheckRun& run) {

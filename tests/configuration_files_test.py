@@ -130,6 +130,31 @@ class ChangedByTheRelease(ConfigurationTestCase):
         gate.touch()
         self.assertEqual(1, job.wait(30), job.stdout.read())
         self.assertEqual(EDITED, self.claude.read_text())
+        self.assert_tells_of_a_change(2)
+
+    def assert_tells_of_a_change(self, job):
+        """The job's log names the file that is not as it was, and the version from before."""
+        log = self.mcpctl("logs", str(job))
+        self.assertRegex(log, r"WARNING\] ~/.claude.json .*was changed while the job ran")
+        self.assertNotRegex(log, "everything is as it was(?!, but for configuration files)")
+        self.assertIn(str(self.snapshot(job)), log)
+        self.assertEqual({OLD}, self.saved(job))
+
+    def test_what_a_release_reached_from_its_scratch_home_is_told_when_it_is_undone(self):
+        self.repository.release("1.1", behaviour("1.1", f'echo "{{}}" > "{self.claude}"; exit 1'))
+        self.mcpctl("upgrade", status=1)
+        self.assert_tells_of_a_change(2)
+
+    def test_so_it_is_when_the_daemon_was_killed_before_the_switch(self):
+        waits = self.sandbox.root / "waits"
+        self.repository.release("1.1", behaviour(
+            "1.1", f'echo "{{}}" > "{self.claude}"; : > "{waits}"; sleep 30'))
+        self.mcpctl("upgrade", "--detach")
+        self.wait_for_file(waits)
+        self.daemon.kill()
+        self.daemon.start()
+        self.wait_idle()
+        self.assert_tells_of_a_change(2)
 
     def test_a_daemon_killed_while_the_release_ran_puts_back_what_it_changed(self):
         waits = self.sandbox.root / "waits"
