@@ -57,22 +57,8 @@ CheckResult accept_result(const Identity& who, const CheckRun& run, const json& 
   return result;
 }
 
-}  // namespace
-
-bool CheckResult::fails_worse_than(const CheckResult& other) const {
-  return (signal != 0 && other.signal == 0) || (timed_out && !other.timed_out) ||
-         (!forbidden.empty() && other.forbidden.empty());
-}
-
-std::vector<CheckResult> run_checks(ProcessPort& processes, const Identity& who,
-                                    const std::vector<CheckRun>& runs, std::size_t at_once,
-                                    const Cancellation* cancellation) {
-  if (runs.empty()) return {};
-  at_once = std::clamp<std::size_t>(at_once, 1, runs.size());
-  const auto worker = processes.start(WorkerKind::kCheck, who);
-  auto& link = worker->link();
-  link.limit(deadline_of(runs, at_once), cancellation);
-  send_runs(link, runs, at_once);
+std::vector<CheckResult> receive_results(WorkerLink& link, const Identity& who,
+                                         const std::vector<CheckRun>& runs) {
   std::vector<CheckResult> results(runs.size());
   std::vector<bool> answered(runs.size());
   for (std::size_t count = 0; count < runs.size(); ++count) {
@@ -87,6 +73,35 @@ std::vector<CheckResult> run_checks(ProcessPort& processes, const Identity& who,
     results[at] = accept_result(who, runs[at], message["result"]);
   }
   return results;
+}
+
+}  // namespace
+
+bool CheckResult::fails_worse_than(const CheckResult& other) const {
+  return (signal != 0 && other.signal == 0) || (timed_out && !other.timed_out) ||
+         (!forbidden.empty() && other.forbidden.empty());
+}
+
+void Checker::start() {
+  if (!worker_) worker_ = processes_.start(WorkerKind::kCheck, who_);
+}
+
+std::vector<CheckResult> Checker::run(const std::vector<CheckRun>& runs, std::size_t at_once,
+                                      const Cancellation* cancellation) {
+  if (runs.empty()) return {};
+  at_once = std::clamp<std::size_t>(at_once, 1, runs.size());
+  try {
+    // What the checks' user may have done to it since, or had it say unasked, counts for nothing.
+    if (worker_ && !worker_->link().is_quiet()) rest();
+    start();
+    WorkerLink& link = worker_->link();
+    link.limit(deadline_of(runs, at_once), cancellation);
+    send_runs(link, runs, at_once);
+    return receive_results(link, who_, runs);
+  } catch (...) {
+    rest();
+    throw;
+  }
 }
 
 }  // namespace mcpu

@@ -51,11 +51,26 @@ struct CheckResult {
 
 inline constexpr std::size_t kCheckOutputBytes = 64 * 1024;
 
-/// Runs checks side by side (at most `at_once` at a time) in one worker with the rights of `who`.
-/// Results in the order of `runs`. Each has its own deadline; all processes are gone when it
-/// returns. Throws Error{kCancelled}, kWorker; a failing check is a result, not an error.
-std::vector<CheckResult> run_checks(ProcessPort& processes, const Identity& who,
-                                    const std::vector<CheckRun>& runs, std::size_t at_once,
-                                    const Cancellation* cancellation);
+/// Runs checks as one user, in a worker that starts with the first call and serves the following
+/// ones; it ends with this object, and at once when a call fails. One thread at a time.
+class Checker {
+ public:
+  Checker(ProcessPort& processes, Identity who) : processes_(processes), who_(std::move(who)) {}
+
+  /// Starts the worker ahead of need.
+  void start();
+  /// Ends the worker until the next call.
+  void rest() { worker_.reset(); }
+  /// Runs checks side by side, at most `at_once` at a time. Results in the order of `runs`. Each
+  /// has its own deadline; all their processes are gone when it returns. Throws Error{kCancelled},
+  /// kWorker; a failing check is a result, not an error.
+  std::vector<CheckResult> run(const std::vector<CheckRun>& runs, std::size_t at_once,
+                               const Cancellation* cancellation);
+
+ private:
+  ProcessPort& processes_;
+  Identity who_;
+  std::unique_ptr<Worker> worker_;
+};
 
 }  // namespace mcpu

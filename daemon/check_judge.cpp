@@ -16,44 +16,76 @@ CheckRun bind(const CheckSpec& spec, const CheckTarget& target) {
 
 Verdict CheckJudge::judge(const std::vector<CheckSpec>& specs, const CheckTarget& fresh,
                           const std::optional<CheckTarget>& old) {
-  std::vector<CheckRun> runs;
-  for (const CheckSpec& spec : specs) runs.push_back(bind(spec, fresh));
-  const std::vector<CheckResult> results = run_(runs);
+  std::vector<Failure> settled, open;
+  for (const Failure& failure : first_run(specs, fresh)) {
+    (failed_before(failure) ? settled : open).push_back(failure);
+  }
+  for (const Failure& failure : run_again(open, fresh, old)) settled.push_back(failure);
   Verdict verdict;
-  for (std::size_t i = 0; i < specs.size(); ++i) {
-    if (results[i].passed) {
-      log_.emit_about(uid_, Tier::kInfo, "check.passed",
-                      {{"check", specs[i].name}, {"milliseconds", results[i].duration.count()}});
-      continue;
-    }
-    const Verdict one = judge_failure(specs[i], results[i], fresh, old);
+  for (const Failure& failure : settled) {
+    const Verdict one = weigh(failure);
     if (!one.passed && (verdict.passed || (one.regression && !verdict.regression))) verdict = one;
   }
   return verdict;
 }
 
-Verdict CheckJudge::judge_failure(const CheckSpec& spec, CheckResult result,
-                                  const CheckTarget& fresh, const std::optional<CheckTarget>& old) {
-  show(result, Tier::kWarning, "check.failed");
-  log_.emit_about(uid_, Tier::kInfo, "check.repeating", {{"check", spec.name}});
-  result = run_one(spec, fresh);
-  if (result.passed) {
-    log_.emit_about(uid_, Tier::kInfo, "check.passed",
-                    {{"check", spec.name}, {"milliseconds", result.duration.count()}});
-    return {};
-  }
-  const Verdict failed{false, false, spec.name, result.reason};
-  if (!old) {
-    if (spec.essential) {
-      show(result, Tier::kError, "check.failed");
-      return failed;
+std::vector<CheckJudge::Failure> CheckJudge::first_run(const std::vector<CheckSpec>& specs,
+                                                       const CheckTarget& fresh) {
+  std::vector<CheckRun> runs;
+  for (const CheckSpec& spec : specs) runs.push_back(bind(spec, fresh));
+  const std::vector<CheckResult> results = run_(runs);
+  std::vector<Failure> failures;
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    if (results[i].passed) {
+      tell_passed(results[i]);
+    } else {
+      failures.push_back({&specs[i], results[i]});
     }
-    show(result, Tier::kWarning, "check.warning");
-    return {};
   }
-  const CheckResult before = run_one(spec, *old);
-  const bool worse = !spec.essential && result.fails_worse_than(before);
-  if (before.passed || worse) {
+  return failures;
+}
+
+std::vector<CheckJudge::Failure> CheckJudge::run_again(const std::vector<Failure>& failures,
+                                                       const CheckTarget& fresh,
+                                                       const std::optional<CheckTarget>& old) {
+  if (failures.empty()) return {};
+  std::vector<CheckRun> runs;
+  for (const Failure& failure : failures) {
+    show(failure.result, Tier::kWarning, "check.failed");
+    log_.emit_about(uid_, Tier::kInfo, "check.repeating", {{"check", failure.spec->name}});
+    runs.push_back(bind(*failure.spec, fresh));
+  }
+  for (const Failure& failure : failures) {
+    const bool known = baseline_.contains(failure.spec->name);
+    if (old && !known) runs.push_back(bind(*failure.spec, *old));
+  }
+  const std::vector<CheckResult> results = run_(runs);
+  for (std::size_t i = failures.size(); i < results.size(); ++i) {
+    baseline_[results[i].name] = results[i];
+  }
+  std::vector<Failure> again;
+  for (std::size_t i = 0; i < failures.size(); ++i) {
+    if (results[i].passed) {
+      tell_passed(results[i]);
+    } else {
+      again.push_back({failures[i].spec, results[i]});
+    }
+  }
+  return again;
+}
+
+bool CheckJudge::failed_before(const Failure& failure) const {
+  const auto before = baseline_.find(failure.spec->name);
+  return before != baseline_.end() && !failure.spec->essential && !before->second.passed &&
+         !failure.result.fails_worse_than(before->second);
+}
+
+Verdict CheckJudge::weigh(const Failure& failure) {
+  const CheckSpec& spec = *failure.spec;
+  const CheckResult& result = failure.result;
+  const auto before = baseline_.find(spec.name);
+  const bool known = before != baseline_.end();
+  if (known && (before->second.passed || (!spec.essential && !failed_before(failure)))) {
     show(result, Tier::kError, "check.regression");
     // A check that ran out of time may be the machine's fault: the job fails, the release is not
     // denied.
@@ -61,14 +93,15 @@ Verdict CheckJudge::judge_failure(const CheckSpec& spec, CheckResult result,
   }
   if (spec.essential) {
     show(result, Tier::kError, "check.failed");
-    return failed;
+    return {false, false, spec.name, result.reason};
   }
-  show(result, Tier::kWarning, "check.failed_before");
+  show(result, Tier::kWarning, known ? "check.failed_before" : "check.warning");
   return {};
 }
 
-CheckResult CheckJudge::run_one(const CheckSpec& spec, const CheckTarget& target) {
-  return run_({bind(spec, target)}).at(0);
+void CheckJudge::tell_passed(const CheckResult& result) {
+  log_.emit_about(uid_, Tier::kInfo, "check.passed",
+                  {{"check", result.name}, {"milliseconds", result.duration.count()}});
 }
 
 void CheckJudge::show(const CheckResult& result, Tier tier, const char* id) {

@@ -27,29 +27,42 @@ struct Verdict {
   std::string reason;
 };
 
-/// Judges a release by its checks against the one before: section «Baseline» of DESIGN.md.
-/// Job thread only.
+/// How the old release did, by the check's name: only checks that the new one failed.
+using Baseline = std::map<std::string, CheckResult>;
+
+/// Judges a release by its checks against the one before: section «Baseline» of DESIGN.md. One
+/// thread at a time.
 class CheckJudge {
  public:
   using Run = std::function<std::vector<CheckResult>(const std::vector<CheckRun>&)>;
-  /// `uid`: whom the output concerns.
-  CheckJudge(Run run, JobLog& log, std::uint32_t uid)
-      : run_(std::move(run)), log_(log), uid_(uid) {}
+  /// `uid`: whom the output concerns. `known`: what an earlier judge of this job asked the old
+  /// release; it is not asked again.
+  CheckJudge(Run run, JobLog& log, std::uint32_t uid, Baseline known = {})
+      : run_(std::move(run)), log_(log), uid_(uid), baseline_(std::move(known)) {}
 
-  /// Runs the checks on the fresh release; one that fails is repeated once, then run on the old one
-  /// (empty: a first installation, where only essential checks count).
+  /// Runs the checks on the fresh release. Those that fail are run once more, and on the old one
+  /// (empty: a first installation, where only essential checks count), all side by side.
   Verdict judge(const std::vector<CheckSpec>& specs, const CheckTarget& fresh,
                 const std::optional<CheckTarget>& old);
+  const Baseline& baseline() const { return baseline_; }
 
  private:
-  Verdict judge_failure(const CheckSpec& spec, CheckResult result, const CheckTarget& fresh,
-                        const std::optional<CheckTarget>& old);
-  CheckResult run_one(const CheckSpec& spec, const CheckTarget& target);
+  struct Failure {
+    const CheckSpec* spec;
+    CheckResult result;
+  };
+  std::vector<Failure> first_run(const std::vector<CheckSpec>& specs, const CheckTarget& fresh);
+  std::vector<Failure> run_again(const std::vector<Failure>& failures, const CheckTarget& fresh,
+                                 const std::optional<CheckTarget>& old);
+  Verdict weigh(const Failure& failure);
+  bool failed_before(const Failure& failure) const;
+  void tell_passed(const CheckResult& result);
   void show(const CheckResult& result, Tier tier, const char* id);
 
   Run run_;
   JobLog& log_;
   std::uint32_t uid_;
+  Baseline baseline_;
 };
 
 /// Binds a check to a release.

@@ -41,9 +41,9 @@ CheckJudge::Run check_runner(Deadline end, StepContext& context, const ManagedUs
                   "configuration");
     }
     for (CheckRun& run : runs) run.deadline = std::min(run.deadline, left);
-    return run_checks(context.tools.processes, user.who, runs,
-                      kChecksPerCore * std::max(1U, std::thread::hardware_concurrency()),
-                      context.running.cancellation);
+    return context.checker(user).run(
+        runs, kChecksPerCore * std::max(1U, std::thread::hardware_concurrency()),
+        context.running.cancellation);
   };
 }
 
@@ -104,6 +104,7 @@ std::optional<CheckTarget> old_target(const StepContext& context, const std::str
 /// What one user's checks came to.
 struct Judgement {
   Verdict verdict;
+  Baseline baseline;
   std::vector<FileState> before, after;  ///< of the real home, around the checks
 };
 
@@ -171,8 +172,9 @@ void judge_in_home(StepContext& context, const ManagedUser& user,
   // Before adoption the old one stood where the new one stands now: there is nothing to compare.
   const auto old = context.plan.from == kBefore ? std::nullopt : old_target(context, home);
   if (!user.homeless) judgement.before = context.home(user, kHomeLimit).inspect();
+  const auto known = context.baselines.find(user.who.uid);
   CheckJudge judge(check_runner(checks_end(user, specs, end), context, user), context.log,
-                   user.who.uid);
+                   user.who.uid, known == context.baselines.end() ? Baseline() : known->second);
   std::exception_ptr failure;
   try {
     judgement.verdict = judge.judge(specs, entry_target(context, home), old);
@@ -200,7 +202,11 @@ void apply_mid_check(const Step& step, StepContext& context) {
                      users[i].who.uid);
     judgements[i].verdict = judge.judge(specs, stored_target(context, context.plan.to, scratch),
                                         old_target(context, scratch));
+    judgements[i].baseline = judge.baseline();
   });
+  for (std::size_t i = 0; i < users.size(); ++i) {
+    context.baselines[users[i].who.uid] = judgements[i].baseline;
+  }
   settle(context, users, failures, judgements);
 }
 

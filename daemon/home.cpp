@@ -79,6 +79,10 @@ void Home::limit(Deadline deadline, const Cancellation* cancellation) {
   cancellation_ = cancellation;
 }
 
+void Home::start() {
+  if (!worker_) worker_ = processes_.start(WorkerKind::kConfig, who_);
+}
+
 void Home::rest() { worker_.reset(); }
 
 template <typename Talk>
@@ -101,7 +105,7 @@ auto Home::converse(const json& request, Deadline deadline, Talk talk) {
   try {
     // Its user may have ended it since the last call, and what it says unasked is no answer.
     if (worker_ && !worker_->link().is_quiet()) worker_.reset();
-    if (!worker_) worker_ = processes_.start(WorkerKind::kConfig, who_);
+    start();
     return ask(worker_->link(), request, deadline, talk);
   } catch (...) {
     // Where the conversation stands is unknown, and a worker that lied is not asked again.

@@ -69,6 +69,8 @@ class Home {
  public:
   Home(ProcessPort& processes, Identity who, std::vector<ManagedFile> files);
 
+  /// Starts the worker ahead of need.
+  void start();
   /// Ends the worker until the next call.
   void rest();
 

@@ -104,6 +104,7 @@ bool JobRunner::execute(const JobRecord& record, PreparedJob& job, JobLog& log,
   context.running.source = job.source.get();
   context.running.cancellation = &cancellation;
   if (job.source) context.running.order = stage_order(job);
+  context.start_workers();
   Transaction transaction(context, environment_.tools.layout.journal());
   Commit commit;
   try {

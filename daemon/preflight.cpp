@@ -130,7 +130,7 @@ void check_requirement(const JobEnvironment& environment, const PreparedJob& job
                        requirement.arguments.end());
   run.directory = "/";
   const Identity who = job.plan.users.empty() ? own_identity() : job.plan.users.front().who;
-  const auto result = run_checks(environment.tools.processes, who, {run}, 1, cancellation).at(0);
+  const auto result = Checker(environment.tools.processes, who).run({run}, 1, cancellation).at(0);
   if (!result.passed) {
     refuse(job.app->name + " needs '" + requirement.program +
            "', which does not run here: " + result.reason);

@@ -13,6 +13,7 @@ StepContext::StepContext(Tools the_tools, const Plan& the_plan, JobLog& the_log)
   // All of them now: later, threads look for theirs at the same time.
   for (const ManagedUser& user : plan.users) {
     homes_.try_emplace(user.who.uid, tools.processes, user.who, plan.files);
+    checkers_.try_emplace(user.who.uid, tools.processes, user.who);
   }
 }
 
@@ -20,6 +21,21 @@ Home& StepContext::home(const ManagedUser& user, std::chrono::seconds deadline) 
   Home& home = homes_.at(user.who.uid);
   home.limit(std::chrono::steady_clock::now() + deadline, running.cancellation);
   return home;
+}
+
+void StepContext::rest(const ManagedUser& user) {
+  homes_.at(user.who.uid).rest();
+  checkers_.at(user.who.uid).rest();
+}
+
+void StepContext::start_workers() {
+  if (plan.users.size() != 1) return;
+  try {
+    if (!plan.users.front().homeless) homes_.begin()->second.start();
+    checkers_.begin()->second.start();
+  } catch (const Error&) {
+    // Whoever needs them says so.
+  }
 }
 
 Snapshot StepContext::snapshot(const ManagedUser& user, JobId job) {

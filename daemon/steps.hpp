@@ -67,6 +67,8 @@ struct StepContext {
   std::map<std::string, ServiceState> services;
   /// While undoing: services were restarted with what is being undone.
   bool restart_again = false;
+  /// How the old release did in the mid-check, by uid.
+  std::map<std::uint32_t, Baseline> baselines;
   /// What the checks came to, for the release's health.
   Verdict verdict;
   /// What the summary tells about configuration files: restored, kept, changed.
@@ -80,8 +82,13 @@ struct StepContext {
   /// The home of a user of the plan, with `deadline` for what follows; one worker serves it during
   /// the whole job, or the part of it that runs on a thread of its own. Any thread, one for a user.
   Home& home(const ManagedUser& user, std::chrono::seconds deadline);
-  /// Lets the user's home rest.
-  void rest(const ManagedUser& user) { homes_.at(user.who.uid).rest(); }
+  /// Checks as a user of the plan, as for home().
+  Checker& checker(const ManagedUser& user) { return checkers_.at(user.who.uid); }
+  /// Ends the user's workers until they are asked again.
+  void rest(const ManagedUser& user);
+  /// Starts the workers of a job with one user, which will be needed soon, ahead of need: what
+  /// comes before them is mostly waiting for the disk.
+  void start_workers();
   Snapshot snapshot(const ManagedUser& user, JobId job);
   Snapshot snapshot(const ManagedUser& user) { return snapshot(user, plan.job); }
   /// Throws Error{kBusy} naming the first required user's home that is away.
@@ -95,6 +102,7 @@ struct StepContext {
 
  private:
   std::map<std::uint32_t, Home> homes_;
+  std::map<std::uint32_t, Checker> checkers_;
 };
 
 /// What the journal knows of a step that is being undone.

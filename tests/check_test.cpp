@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,7 +35,7 @@ CheckRun shell(const std::string& script, milliseconds deadline = milliseconds(5
 
 std::vector<CheckResult> run_all(const std::vector<CheckRun>& runs, std::size_t at_once = 4) {
   const auto processes = make_posix_processes(worker_directory());
-  return run_checks(*processes, own_identity(), runs, at_once, nullptr);
+  return Checker(*processes, own_identity()).run(runs, at_once, nullptr);
 }
 
 CheckResult run_one(const CheckRun& run) { return run_all({run}).front(); }
@@ -75,6 +76,27 @@ TEST_CASE("a check that exits with 0 passes and its output is kept") {
   CHECK(result.exit_code == 0);
   CHECK(result.output == "out\nerr\n");
   CHECK(result.reason.empty());
+}
+
+TEST_CASE("a check cannot fill the disk with one file") {
+  const ScratchDirectory directory;
+  const auto result = run_one(shell("exec truncate -s 2G '" + (directory / "file") + "'"));
+  CHECK(result.reason == "ended by signal SIGXFSZ");
+}
+
+TEST_CASE("one worker serves call after call, and another one when it was killed in between") {
+  const auto processes = make_posix_processes(worker_directory());
+  Checker checker(*processes, own_identity());
+  const auto worker = [&] {
+    const auto result = checker.run({shell("cut -d' ' -f4 /proc/$PPID/stat")}, 1, nullptr).at(0);
+    return static_cast<pid_t>(std::stol(result.output));
+  };
+  const pid_t first = worker();
+  CHECK(worker() == first);
+  ::kill(first, SIGKILL);
+  siginfo_t ended;
+  ::waitid(P_PID, static_cast<id_t>(first), &ended, WEXITED | WNOWAIT);
+  CHECK(worker() != first);
 }
 
 TEST_CASE("other exit codes fail unless they are accepted") {
@@ -211,7 +233,7 @@ TEST_CASE("a cancel ends hanging checks within a second") {
     return shell(leaving("(trap '' TERM; exec setsid sleep 60)", file) + "sleep 60");
   };
   const auto code = code_of([&] {
-    run_checks(*processes, own_identity(), {hanging(first), hanging(second)}, 2, &cancellation);
+    Checker(*processes, own_identity()).run({hanging(first), hanging(second)}, 2, &cancellation);
   });
   CHECK(code == Code::kCancelled);
   canceller.join();
@@ -277,7 +299,7 @@ TEST_CASE("a lying check worker is caught") {
       link.receive();
       link.send(lie);
     });
-    CHECK(code_of([&] { run_checks(processes, own_identity(), {shell("")}, 1, nullptr); }) ==
+    CHECK(code_of([&] { Checker(processes, own_identity()).run({shell("")}, 1, nullptr); }) ==
           Code::kWorker);
   }
 }

@@ -189,7 +189,7 @@ TEST_CASE("when the daemon is killed its workers and checks are gone at once") {
                                "; while :; do sleep 1; done' & sleep 60"};
     run.directory = "/";
     run.deadline = milliseconds(60'000);
-    run_checks(*port, own_identity(), {run}, 1, nullptr);
+    Checker(*port, own_identity()).run({run}, 1, nullptr);
     ::_exit(0);
   }
   const auto check = read_pid(file);

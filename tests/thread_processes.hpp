@@ -43,14 +43,17 @@ class ThreadProcesses final : public ProcessPort {
   /// What workers of this kind do from now on.
   void run(WorkerKind kind, Program program) { programs_[kind] = std::move(program); }
 
-  /// Checks are answered by `check`, called in the worker's thread, one after the other.
+  /// Checks are answered by `check`, called in the worker's thread, one after the other, batch
+  /// after batch.
   void run_checks_by(Check check) {
     run(WorkerKind::kCheck, [check = std::move(check)](WorkerLink& link, const Identity&) {
-      const auto count = link.receive().at("checks").get<std::size_t>();
-      std::vector<CheckRun> runs;
-      while (runs.size() < count) runs.push_back(check_run_from_json(link.receive()));
-      for (std::size_t i = 0; i < count; ++i) {
-        link.send({{"index", i}, {"result", check_result_to_json(check(runs[i]))}});
+      for (;;) {
+        const auto count = link.receive().at("checks").get<std::size_t>();
+        std::vector<CheckRun> runs;
+        while (runs.size() < count) runs.push_back(check_run_from_json(link.receive()));
+        for (std::size_t i = 0; i < count; ++i) {
+          link.send({{"index", i}, {"result", check_result_to_json(check(runs[i]))}});
+        }
       }
     });
   }

@@ -61,23 +61,42 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
   return pointers;
 }
 
-/// Becomes the check. Returns the errno of what failed.
-int execute(const CheckRun& run, int output) {
-  const pid_t keeper = ::getppid();
+/// Everything the check's process needs, made before it is.
+struct Launch {
+  explicit Launch(const CheckRun& run)
+      : program(run.program.c_str()),
+        directory(run.directory.c_str()),
+        arguments(run.arguments),
+        environment(build_environment(run)),
+        keeper(::getpid()) {
+    arguments.insert(arguments.begin(), run.program);
+    argv = pointers_to(arguments);
+    envp = pointers_to(environment);
+  }
+
+  const char* program;
+  const char* directory;
+  std::vector<std::string> arguments;
+  std::vector<std::string> environment;
+  std::vector<char*> argv;
+  std::vector<char*> envp;
+  pid_t keeper;
+};
+
+/// Becomes the check. Returns the errno of what failed. In a process that borrows its parent's
+/// memory until it executes: system calls alone.
+int execute(const Launch& launch, int output) {
   ::setsid();
   ::prctl(PR_SET_PDEATHSIG, static_cast<unsigned long>(SIGKILL), 0UL, 0UL, 0UL);
-  if (::getppid() != keeper) return ESRCH;
+  if (::getppid() != launch.keeper) return ESRCH;
   const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (null < 0 || ::dup2(null, 0) < 0 || ::dup2(output, 1) < 0 || ::dup2(output, 2) < 0) {
     return errno;
   }
   ::syscall(SYS_close_range, 3, ~0U, kCloseRangeCloexec);
   ::umask(022);
-  if (::chdir(run.directory.c_str()) != 0) return errno;
-  auto arguments = run.arguments;
-  arguments.insert(arguments.begin(), run.program);
-  auto environment = build_environment(run);
-  ::execve(run.program.c_str(), pointers_to(arguments).data(), pointers_to(environment).data());
+  if (::chdir(launch.directory) != 0) return errno;
+  ::execve(launch.program, launch.argv.data(), launch.envp.data());
   return errno;
 }
 
@@ -109,18 +128,17 @@ class Keeper {
  private:
   void start_check() {
     auto output = make_pipe();
-    auto failure = make_pipe();
-    child_ = ::fork();
-    if (child_ < 0) throw io_error("start", run_.program, errno);
+    const Launch launch(run_);
+    volatile int failure = 0;
+    const int output_end = output.write_end.get();
+    child_ = ::vfork();
     if (child_ == 0) {
-      const int reason = execute(run_, output.write_end.get());
-      [[maybe_unused]] const auto written =
-          ::write(failure.write_end.get(), &reason, sizeof reason);
+      failure = execute(launch, output_end);
       ::_exit(127);
     }
-    failure.write_end.reset();
-    // Ends at once: executing closes the other end.
-    if (::read(failure.read_end.get(), &start_failure_, sizeof start_failure_) > 0) child_ = -1;
+    if (child_ < 0) throw io_error("start", run_.program, errno);
+    start_failure_ = failure;
+    if (start_failure_ != 0) child_ = -1;
     pipe_ = std::move(output.read_end);
     ::fcntl(pipe_.get(), F_SETFL, O_NONBLOCK);
   }

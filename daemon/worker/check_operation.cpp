@@ -41,8 +41,16 @@ class CheckServer {
   CheckServer(const CheckServer&) = delete;
   CheckServer& operator=(const CheckServer&) = delete;
 
-  void run() {
-    receive_runs();
+  /// Batch after batch, until the daemon goes.
+  [[noreturn]] void serve() {
+    for (;;) {
+      receive_runs();
+      run_all();
+    }
+  }
+
+ private:
+  void run_all() {
     while (next_ < runs_.size() || !running_.empty()) {
       while (next_ < runs_.size() && running_.size() < at_once_) start(next_++);
       wait();
@@ -50,8 +58,9 @@ class CheckServer {
     }
   }
 
- private:
   void receive_runs() {
+    runs_.clear();
+    next_ = 0;
     const auto request = daemon_.receive();
     const auto checks = request.value("checks", std::size_t{0});
     at_once_ = std::max<std::size_t>(1, request.value("at_once", std::size_t{1}));
@@ -154,6 +163,6 @@ class CheckServer {
 
 }  // namespace
 
-void serve_checks(WorkerLink& link) { CheckServer(link).run(); }
+void serve_checks(WorkerLink& link) { CheckServer(link).serve(); }
 
 }  // namespace mcpu
