@@ -79,7 +79,7 @@ How
   --full              deep checks, of every managed user, and stale installations are removed
   --force             the same content again, or a release that failed its checks before; never
                       skips verification, space, checks or rights
-  --unattended        for timers: leaves out releases that failed or are held, and says so
+  --unattended        for timers: leaves out releases that failed, are held or are older; says so
   --dry-run           show what would be done, and change nothing
 
 When another job runs

@@ -188,51 +188,62 @@ PreparedJob JobPlanner::prepare_upgrade(const JobRecord& record) {
   return job;
 }
 
+JobResult JobPlanner::skip(const ReleaseInfo& release, const std::string& reason,
+                           const std::string& message) {
+  log_.info("unattended.skipped", {{"release", release.id}, {"reason", reason}});
+  return nothing_to_do(message);
+}
+
 std::optional<JobResult> JobPlanner::weigh(const JobRequest& request, const ReleaseInfo& fresh,
                                            const std::optional<ReleaseInfo>& current, bool in_place,
                                            std::string& clear_denied) {
   const ApplicationState& state =
       state_.application(environment_.configuration->application(request.app).name);
   if (request.unattended && state.paused) {
-    log_.info("unattended.skipped", {{"release", fresh.id}, {"reason", "upgrades are on hold"}});
-    return nothing_to_do("unattended upgrades are on hold since " +
-                         format_time(state.paused->since) + ": 'mcpctl unhold' resumes them");
+    return skip(fresh, "upgrades are on hold",
+                "unattended upgrades are on hold since " + format_time(state.paused->since) +
+                    ": 'mcpctl unhold' resumes them");
   }
   if (current && current->digest == fresh.digest && in_place && !request.force) {
     return nothing_to_do("already up to date: " + current->id);
   }
-  const bool by_name = request.force || request.to;
-  const DeniedReleases denied(environment_.tools.fs, environment_.tools.layout,
-                              environment_.configuration->application(request.app).name);
-  const auto mark = denied.find(fresh.digest.hex());
-  if (mark && !by_name) {
-    const std::string why = "release " + fresh.id + " failed its check '" + mark->check +
-                            "' in job " + std::to_string(mark->job) + " (" + mark->reason + ")";
-    if (request.unattended) {
-      log_.info("unattended.skipped", {{"release", fresh.id}, {"reason", why}});
-      return nothing_to_do(why + ": not tried again unattended");
-    }
-    throw Error(Code::kRefused,
-                why + ": see 'mcpctl logs " + std::to_string(mark->job) +
-                    "'; wait for a newer release, or try again with --force, --to " +
-                    fresh.version + ", or 'mcpctl unhold " + fresh.id + "'",
-                {{"reason", why}});
-  }
-  if (mark) clear_denied = fresh.digest.hex();
+  if (auto denied = weigh_denied(request, fresh, clear_denied)) return denied;
   if (const auto hold = state.holds.find(fresh.id); hold != state.holds.end()) {
+    const std::string& reason = hold->second.reason;
     if (request.unattended) {
-      log_.info("unattended.skipped", {{"release", fresh.id}, {"reason", hold->second.reason}});
-      return nothing_to_do("release " + fresh.id + " is held: " + hold->second.reason);
+      return skip(fresh, reason, "release " + fresh.id + " is held: " + reason);
     }
-    log_.warning("release.held_warning", {{"release", fresh.id}, {"reason", hold->second.reason}});
+    log_.warning("release.held_warning", {{"release", fresh.id}, {"reason", reason}});
   }
-  if (current && !by_name && older(fresh.version, current->version)) {
-    throw Error(Code::kRefused,
-                "the source offers " + fresh.version + ", older than the current " +
-                    current->version + ": go there with --to " + fresh.version + " or --force",
+  if (current && !request.force && !request.to && older(fresh.version, current->version)) {
+    const std::string why =
+        "the source offers " + fresh.version + ", older than the current " + current->version;
+    if (request.unattended) return skip(fresh, why, why + ": not taken unattended");
+    throw Error(Code::kRefused, why + ": go there with --to " + fresh.version + " or --force",
                 {{"reason", "older"}});
   }
   return std::nullopt;
+}
+
+std::optional<JobResult> JobPlanner::weigh_denied(const JobRequest& request,
+                                                  const ReleaseInfo& fresh,
+                                                  std::string& clear_denied) {
+  const DeniedReleases denied(environment_.tools.fs, environment_.tools.layout,
+                              environment_.configuration->application(request.app).name);
+  const auto mark = denied.find(fresh.digest.hex());
+  if (!mark) return std::nullopt;
+  if (request.force || request.to) {
+    clear_denied = fresh.digest.hex();
+    return std::nullopt;
+  }
+  const std::string why = "release " + fresh.id + " failed its check '" + mark->check +
+                          "' in job " + std::to_string(mark->job) + " (" + mark->reason + ")";
+  if (request.unattended) return skip(fresh, why, why + ": not tried again unattended");
+  throw Error(Code::kRefused,
+              why + ": see 'mcpctl logs " + std::to_string(mark->job) +
+                  "'; wait for a newer release, or try again with --force, --to " + fresh.version +
+                  ", or 'mcpctl unhold " + fresh.id + "'",
+              {{"reason", why}});
 }
 
 std::string JobPlanner::location(const JobRequest& request, const Application& app,

@@ -58,9 +58,13 @@ class JobPlanner {
                                              const std::string& location);
   std::vector<ManagedUser> users(const JobRecord& record, const Application& app,
                                  const EntryPoints& entry_points) const;
+  /// What an unattended upgrade leaves out, and says so.
+  JobResult skip(const ReleaseInfo& release, const std::string& reason, const std::string& message);
   std::optional<JobResult> weigh(const JobRequest& request, const ReleaseInfo& fresh,
                                  const std::optional<ReleaseInfo>& current, bool in_place,
                                  std::string& clear_denied);
+  std::optional<JobResult> weigh_denied(const JobRequest& request, const ReleaseInfo& fresh,
+                                        std::string& clear_denied);
   std::string rollback_target(const JobRequest& request, const ReleaseStore& store,
                               const std::string& standing) const;
   /// What stands now: a release, kBefore, or empty when nothing does.

@@ -115,6 +115,17 @@ TEST_CASE("an older version is refused unless it is named or forced") {
   CHECK(planning.prepare(forced()).plan.to.starts_with("0.9.0-"));
 }
 
+TEST_CASE("an older version is skipped unattended, and it is said which") {
+  Machine machine(installed_machine());
+  machine.offer("0.9.0");
+  Planning planning(machine);
+  const PreparedJob skipped = planning.prepare(unattended());
+  REQUIRE(skipped.early);
+  CHECK(skipped.early->outcome == Outcome::kNothingToDo);
+  CHECK(skipped.early->message ==
+        "the source offers 0.9.0, older than the current 1.0.0: not taken unattended");
+}
+
 TEST_CASE("versions are compared as numbers, not as texts") {
   Machine machine(installed_machine());
   machine.offer("1.0.10");

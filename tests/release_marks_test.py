@@ -146,6 +146,13 @@ class Held(JobTestCase):
         self.mcpctl("upgrade", "--force")
         self.assert_runs("1.0")
 
+    def test_an_older_version_is_no_failure_of_the_daily_run(self):
+        self.mcpctl("upgrade")
+        self.repository.git("checkout", "--quiet", "v1.0")
+        printed = self.mcpctl("upgrade", "--unattended")
+        self.assertRegex(printed, "skipped 1.0-.*older than the current 1.1")
+        self.assert_runs("1.1")
+
 
 if __name__ == "__main__":
     unittest.main()
