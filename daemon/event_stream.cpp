@@ -94,7 +94,7 @@ EventStream::State EventStream::at_end(std::string& out, std::size_t most_bytes)
 }
 
 EventStream::State EventStream::finish(std::string& out) {
-  auto result = view_.job == 0 ? std::nullopt : service_.result(view_.job);
+  const auto result = view_.job == 0 ? std::nullopt : service_.result(view_.job);
   if (ended_ && !result && ++retries_ <= kMostRetries) return State::kRetry;
   if (view_.any_job && view_.follow) {
     previous_ = view_.job;
@@ -109,9 +109,8 @@ EventStream::State EventStream::finish(std::string& out) {
     return State::kDone;
   }
   Reply reply{{{"job", view_.job}}, false, ""};
-  const auto concerned = result ? concerned_by(*result) : std::nullopt;
-  if (concerned && !service_.may_see(*concerned, peer_)) result = without_details(*result);
-  if (result) reply.parameters["result"] = to_json(*result);
+  const auto may_see = [this](std::uint32_t uid) { return service_.may_see(uid, peer_); };
+  if (result) reply.parameters["result"] = to_json(as_seen(*result, may_see));
   out += encode_frame(to_json(reply));
   return State::kDone;
 }

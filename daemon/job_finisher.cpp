@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "daemon/concern.hpp"
 #include "daemon/denied_releases.hpp"
 #include "daemon/durable.hpp"
 #include "daemon/retention.hpp"
@@ -38,6 +39,18 @@ FinalMessage final_message(Outcome outcome) {
       return {Tier::kError, "job.needs_attention"};
   }
   return {Tier::kError, "job.failed"};
+}
+
+/// The end of a job that `failed` and cannot be undone yet. Its reason may be one user's and what
+/// is pending another's: neither sees the details of the other.
+JobResult not_restored(JobResult failed, const Error& pending) {
+  const auto concerned = concerned_by(pending.context());
+  const auto failed_for = concerned_by(failed);
+  if (failed_for && failed_for != concerned) failed = without_details(failed);
+  if (concerned) failed.details = details_of(pending);
+  failed.outcome = Outcome::kNotRestored;
+  failed.message += std::string("; not everything could be put back yet: ") + pending.what();
+  return failed;
 }
 
 }  // namespace
@@ -132,31 +145,28 @@ void JobFinisher::committed(StepContext& context, Transaction& transaction, cons
   transaction.finish();
 }
 
-std::string JobFinisher::undone(StepContext& context, Transaction& transaction, const json& undo) {
+std::optional<Error> JobFinisher::undone(StepContext& context, Transaction& transaction,
+                                         const json& undo) {
   context.log.enter(Phase::kUndo);
   if (!has_ended(context.plan.job)) {
-    const json reason{{"reason", undo.value("reason", "")}};
-    const auto uid = concerned_by({{}, "", undo.value("details", json::object())});
-    if (uid) context.log.emit_about(*uid, Tier::kInfo, "undo.started", reason);
-    if (!uid) context.log.info("undo.started", reason);
+    context.log.emit({Tier::kInfo,
+                      "undo.started",
+                      {{"reason", undo.value("reason", "")}},
+                      concerned_by(JobResult{{}, "", undo.value("details", json::object())})});
   }
   const auto pending = transaction.undo(undo);
   const json& why = *transaction.undoing();
-  JobResult result;
-  result.message = why.value("reason", "");
+  JobResult result{outcome_from(why.value("outcome", "")).value_or(Outcome::kFailed),
+                   why.value("reason", ""), why.value("details", json::object())};
   if (!pending.empty()) {
-    result.outcome = Outcome::kNotRestored;
-    result.message += "; not everything could be put back yet: " + pending.front().reason;
-    record_result(context.plan.job, result, context.log);
-    return pending.front().reason;
+    record_result(context.plan.job, not_restored(result, pending.front()), context.log);
+    return pending.front();
   }
   if (why.contains("denied")) {
     DeniedReleases(tools_.fs, tools_.layout, context.plan.app)
         .add(denied_from_json(why.at("denied")));
   }
   remove_scratch(tools_, context.plan.job, context.plan.users);
-  result.outcome = outcome_from(why.value("outcome", "")).value_or(Outcome::kFailed);
-  result.details = why.value("details", json::object());
   const std::string but =
       context.differs ? ", but for configuration files that were changed meanwhile" : "";
   if (!has_ended(context.plan.job)) {
@@ -170,7 +180,7 @@ std::string JobFinisher::undone(StepContext& context, Transaction& transaction, 
   result.message += "; everything is as it was" + but;
   record_result(context.plan.job, result, context.log);
   transaction.finish();
-  return "";
+  return std::nullopt;
 }
 
 void JobFinisher::record_result(JobId job, const JobResult& result, JobLog& log) {

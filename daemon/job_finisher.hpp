@@ -29,9 +29,10 @@ class JobFinisher {
 
   /// History, marks, pruning, cleaning, summary, job record, final event; then the journal goes.
   void committed(StepContext& context, Transaction& transaction, const Commit& commit);
-  /// Undoes, denies the release if its checks say so, records the result, final event. Returns what
-  /// is still pending, with its remedy: the journal stays then. Empty: everything is as it was.
-  std::string undone(StepContext& context, Transaction& transaction, const nlohmann::json& undo);
+  /// Undoes, denies the release if its checks say so, records the result, final event. Returns why
+  /// something is still pending: the journal stays then. Empty: everything is as it was.
+  std::optional<Error> undone(StepContext& context, Transaction& transaction,
+                              const nlohmann::json& undo);
   /// Whether the job's final event is stored. REQUIRES: its log is open.
   bool has_ended(JobId job);
   /// For a job without (or with a finished) transaction: the record and the final event.

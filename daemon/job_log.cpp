@@ -36,12 +36,11 @@ void JobLog::error(std::string id, nlohmann::json fields) {
 
 void JobLog::emit(const Notice& notice) {
   if (!events_) return collected_.push_back(notice);
-  events_->emit(job_, notice.tier, phase(), notice.id, notice.fields);
+  events_->emit(job_, notice.tier, phase(), notice.id, notice.fields, notice.concerns);
 }
 
 void JobLog::emit_about(std::uint32_t uid, Tier tier, std::string id, nlohmann::json fields) {
-  if (!events_) return collected_.push_back({tier, std::move(id), std::move(fields), uid});
-  events_->emit(job_, tier, phase(), std::move(id), std::move(fields), uid);
+  emit({tier, std::move(id), std::move(fields), uid});
 }
 
 void JobLog::finish(Tier tier, std::string id, nlohmann::json fields,

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "daemon/concern.hpp"
 #include "daemon/durable.hpp"
-#include "proto/error.hpp"
 
 namespace mcpu {
 
@@ -67,21 +67,27 @@ std::vector<JobId> JobRecords::list() const {
   return ids;
 }
 
+json details_of(const Error& error) {
+  return {{"error", code_name(error.code())}, {"context", error.context()}};
+}
+
 std::optional<std::uint32_t> concerned_by(const JobResult& result) {
   const auto context = result.details.find("context");
-  if (context == result.details.end() || !context->is_object()) return std::nullopt;
-  const auto uid = context->find("concerns");
-  if (uid == context->end() || !uid->is_number_unsigned()) return std::nullopt;
-  return uid->get<std::uint32_t>();
+  return context == result.details.end() ? std::nullopt : concerned_by(*context);
 }
 
 JobResult without_details(const JobResult& result) {
-  const std::string user = result.details.at("context").value("user", "a user");
+  const bool pending = result.outcome == Outcome::kNotRestored;
   JobResult reduced = result;
-  reduced.message = "something in the home of " + user + " failed this job; details are shown to " +
-                    user + " and to root";
+  reduced.message =
+      without_details(result.details.at("context"), pending ? kNotPutBack : "failed this job");
   reduced.details.erase("context");
   return reduced;
+}
+
+JobResult as_seen(const JobResult& result, const std::function<bool(std::uint32_t)>& may_see) {
+  const auto concerned = concerned_by(result);
+  return concerned && !may_see(*concerned) ? without_details(result) : result;
 }
 
 JobId JobRecords::highest() const {

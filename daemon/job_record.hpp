@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -7,6 +8,7 @@
 
 #include "daemon/file_system.hpp"
 #include "daemon/layout.hpp"
+#include "proto/error.hpp"
 #include "proto/job_request.hpp"
 
 namespace mcpu {
@@ -25,11 +27,15 @@ struct JobRecord {
 
 nlohmann::json to_json(const JobRecord& record);
 
+/// What a result tells of the error it comes from: its name and its context.
+nlohmann::json details_of(const Error& error);
 /// Whom alone the details of a result concern (something in that user's home failed the job);
 /// empty: everybody.
 std::optional<std::uint32_t> concerned_by(const JobResult& result);
 /// Such a result as everybody else sees it.
 JobResult without_details(const JobResult& result);
+/// The result as somebody sees it, by whether they see what concerns a user.
+JobResult as_seen(const JobResult& result, const std::function<bool(std::uint32_t)>& may_see);
 
 /// The directory of all jobs. Any thread.
 class JobRecords {

@@ -24,10 +24,6 @@ Outcome outcome_of(const Error& error) {
   return refused ? Outcome::kRefused : Outcome::kFailed;
 }
 
-json details_of(const Error& error) {
-  return {{"error", code_name(error.code())}, {"context", error.context()}};
-}
-
 StageOrder stage_order(const PreparedJob& job) {
   StageOrder order;
   order.info = *job.release;
@@ -135,7 +131,7 @@ bool JobRunner::execute(const JobRecord& record, PreparedJob& job, JobLog& log,
 bool JobRunner::undo(StepContext& context, Transaction& transaction, const Error& error,
                      const PreparedJob& job) {
   try {
-    return finisher().undone(context, transaction, undo_record(error, job)).empty();
+    return !finisher().undone(context, transaction, undo_record(error, job));
   } catch (const std::exception& failure) {
     if (!context.log.finished()) {
       context.log.error("recovery.needed", {{"reason", failure.what()}});

@@ -274,9 +274,7 @@ json Queries::job(const JobRecord& record) const {
   if (record.finished_at) document["finished"] = format_time(*record.finished_at);
   if (record.result) {
     document["outcome"] = outcome_name(record.result->outcome);
-    const auto concerned = concerned_by(*record.result);
-    const bool reduced = concerned && !may_see_(*concerned);
-    document["message"] = (reduced ? without_details(*record.result) : *record.result).message;
+    document["message"] = as_seen(*record.result, may_see_).message;
   } else if (!running && queue_.recovering) {
     document["state"] = "recovering";
   }

@@ -40,19 +40,20 @@ std::optional<JobId> Recovery::find(std::string& damage) {
   return std::nullopt;
 }
 
-bool Recovery::run(std::string& pending) {
+std::optional<Error> Recovery::run() {
   try {
-    return recover(pending);
+    return recover();
+  } catch (const Error& error) {
+    return error;
   } catch (const std::exception& error) {
-    pending = error.what();
-    return false;
+    return Error(Code::kInternal, error.what());
   }
 }
 
-bool Recovery::recover(std::string& pending) {
+std::optional<Error> Recovery::recover() {
   const Tools& tools = environment_.tools;
   auto journal = Journal::open(tools.fs, tools.layout.journal());
-  if (!journal) return true;
+  if (!journal) return std::nullopt;
   const Plan plan = plan_in(*journal);
   JobFinisher finisher(tools, state_, events_, environment_.configuration->retention);
   events_.open(plan.job);
@@ -67,6 +68,7 @@ bool Recovery::recover(std::string& pending) {
                                    {"step", transaction.last_step()},
                                    {"app", plan.app},
                                    {"release", plan.to}});
+  std::optional<Error> pending;
   if (const json* commit = transaction.committed()) {
     log.info("recovery.redone", {{"job", plan.job}});
     finisher.committed(context, transaction, commit_from_json(*commit));
@@ -79,7 +81,7 @@ bool Recovery::recover(std::string& pending) {
                                {"interrupted", true}});
   }
   events_.close(plan.job);
-  return pending.empty();
+  return pending;
 }
 
 void Recovery::open_daemon_log() {

@@ -8,13 +8,6 @@
 
 namespace mcpu {
 
-/// What is to be recovered, for status.
-struct PendingRecovery {
-  JobId job = 0;
-  std::string step;
-  std::string reason;  ///< why it is not finished yet; empty: not tried yet
-};
-
 /// Brings what a dead daemon left to the state before its job or after it. Job thread only, except
 /// that pending() may be copied by the owner under its own lock.
 class Recovery {
@@ -25,15 +18,15 @@ class Recovery {
   /// The job in the journal; empty when there is none. A journal that cannot be read is set aside,
   /// and `damage` says what to do.
   std::optional<JobId> find(std::string& damage);
-  /// Finishes or undoes it. True: done, the journal is gone. False: something is still pending, and
-  /// its reason is in `pending`. Never throws.
-  bool run(std::string& pending);
+  /// Finishes or undoes it. Returns why something is still pending; empty: done, the journal is
+  /// gone. Never throws.
+  std::optional<Error> run();
   /// Ends the records of jobs up to `last` that were waiting or had changed nothing yet when the
   /// daemon died, and removes half-built and half-removed releases. REQUIRES: no journal.
   void tidy(JobId last);
 
  private:
-  bool recover(std::string& pending);
+  std::optional<Error> recover();
   void lock_homes(StepContext& context);
   void open_daemon_log();
 

@@ -1,5 +1,6 @@
 #include "daemon/steps.hpp"
 
+#include "daemon/concern.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -44,7 +45,7 @@ Snapshot StepContext::snapshot(const ManagedUser& user, JobId job) {
 
 void StepContext::require_home(const ManagedUser& user) const {
   const auto found = away.find(user.who.uid);
-  if (found != away.end()) throw Error(Code::kBusy, found->second);
+  if (found != away.end()) throw about(user, Error(Code::kBusy, found->second));
 }
 
 std::vector<ManagedUser> StepContext::active_users() const {

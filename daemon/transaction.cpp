@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "daemon/concern.hpp"
+
 namespace mcpu {
 
 namespace {
@@ -51,7 +53,7 @@ void Transaction::commit(json commit) {
   record(std::move(commit));
 }
 
-std::vector<PendingUndo> Transaction::undo(json undo) {
+std::vector<Error> Transaction::undo(json undo) {
   context_.running.cancellation = nullptr;
   if (!undoing()) {
     undo["record"] = "undo";
@@ -60,7 +62,7 @@ std::vector<PendingUndo> Transaction::undo(json undo) {
     record(std::move(undo));
   }
   const bool interrupted_step = undoing()->value("interrupted", false);
-  std::vector<PendingUndo> pending;
+  std::vector<Error> pending;
   const std::vector<std::size_t> steps = begun();
   for (auto index = steps.rbegin(); index != steps.rend(); ++index) {
     const Step& step = context_.plan.steps.at(*index);
@@ -73,8 +75,11 @@ std::vector<PendingUndo> Transaction::undo(json undo) {
       undo_step(step, context_, trace(*index, interrupted));
       context_.log.debug("undo.step", {{"step", name}});
     } catch (const Error& error) {
-      context_.log.error("undo.pending", {{"what", name}, {"remedy", error.what()}});
-      pending.push_back({name, error.what()});
+      context_.log.emit({Tier::kError,
+                         "undo.pending",
+                         {{"what", name}, {"remedy", error.what()}},
+                         concerned_by(error.context())});
+      pending.push_back(error);
     }
   }
   return pending;

@@ -11,12 +11,6 @@
 
 namespace mcpu {
 
-/// A change that could not be put back yet, with the remedy.
-struct PendingUndo {
-  std::string step;
-  std::string reason;
-};
-
 /// Runs a plan so that it happens as a whole or not at all: each step's record is durable in the
 /// journal before the step begins, the commit record is the commit point, and until then everything
 /// that was begun is undone backwards. Job thread only.
@@ -34,10 +28,10 @@ class Transaction {
   void run();
   /// Writes the commit record with `commit`, which finishing needs to be redone from.
   void commit(nlohmann::json commit);
-  /// Undoes everything that was begun, newest first; goes on after a failure, and returns what is
-  /// still pending. `undo` says why, durably, before the first change; `interrupted: true` in it
-  /// means that the daemon died inside the last step.
-  std::vector<PendingUndo> undo(nlohmann::json undo);
+  /// Undoes everything that was begun, newest first; goes on after a failure, and returns why
+  /// what is still pending could not be put back yet. `undo` says why, durably, before the first
+  /// change; `interrupted: true` in it means that the daemon died inside the last step.
+  std::vector<Error> undo(nlohmann::json undo);
   /// Removes the journal: nothing is left to do.
   void finish();
 

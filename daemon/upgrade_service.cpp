@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "daemon/concern.hpp"
 #include "daemon/dry_run.hpp"
 #include "daemon/durable.hpp"
 #include "daemon/job_runner.hpp"
@@ -88,8 +89,9 @@ std::string UpgradeService::activity() const {
     return text;
   }
   const std::lock_guard lock(mutex_);
-  if (!pending_recovery_.empty()) {
-    return "job " + std::to_string(recovered_job_) + " needs attention: " + pending_recovery_;
+  if (pending_recovery_) {
+    return "job " + std::to_string(recovered_job_) +
+           " needs attention: " + pending_text(*pending_recovery_, false);
   }
   if (recovered_job_ != 0) return "recovering job " + std::to_string(recovered_job_);
   if (!journal_damage_.empty()) return "needs attention: " + journal_damage_;
@@ -106,14 +108,22 @@ Access UpgradeService::access() const {
   return access_;
 }
 
-void UpgradeService::refuse_if_damaged() const {
+std::string UpgradeService::pending_for(const Peer& peer) const {
+  const std::lock_guard lock(mutex_);
+  if (!pending_recovery_) return "";
+  const auto uid = concerned_by(pending_recovery_->context());
+  return pending_text(*pending_recovery_, !uid || mcpu::may_see(access_, *uid, peer));
+}
+
+void UpgradeService::refuse_if_damaged(const Peer& peer) const {
+  const std::string pending = pending_for(peer);
   std::string reason = state_.damage();
-  {
+  if (reason.empty()) {
     const std::lock_guard lock(mutex_);
-    if (reason.empty()) reason = journal_damage_;
-    if (reason.empty() && !pending_recovery_.empty()) {
-      reason = "an earlier job is not fully undone yet: " + pending_recovery_;
-    }
+    reason = journal_damage_;
+  }
+  if (reason.empty() && !pending.empty()) {
+    reason = "an earlier job is not fully undone yet: " + pending;
   }
   if (!reason.empty()) {
     throw Error(Code::kRefused, reason + ". Nothing is changed before that is settled",
@@ -163,7 +173,7 @@ Ticket UpgradeService::submit(const JobRequest& request, const Peer& peer) {
     return {same->job, "joined", same->position, wait};
   }
   if (auto earlier = earlier_job(request)) return *earlier;
-  refuse_if_damaged();
+  refuse_if_damaged(peer);
   const auto state = state_.get();
   JobLog unheard;
   JobPlanner(environment, *state, unheard, nullptr).check(request);
@@ -188,7 +198,8 @@ json UpgradeService::cancel(JobId job, const Peer& peer) {
     const auto ended = job == 0 ? std::nullopt : result(job);
     if (!ended) throw;
     if (ended->outcome != Outcome::kDone) {
-      throw Error(Code::kNotFound, "job " + number + " has already ended: " + ended->message,
+      const auto seen = as_seen(*ended, [&](std::uint32_t uid) { return may_see(uid, peer); });
+      throw Error(Code::kNotFound, "job " + number + " has already ended: " + seen.message,
                   {{"what", "job " + number}});
     }
     state = "committed";
@@ -234,12 +245,12 @@ Queries UpgradeService::queries(const Peer& peer) const {
     const std::lock_guard lock(mutex_);
     view.recovered_job = recovered_job_;
     if (!journal_damage_.empty()) problems.push_back(problem(journal_damage_));
-    if (!pending_recovery_.empty()) {
-      problems.push_back({{"what", "recovery is pending: " + pending_recovery_},
-                          {"remedy",
-                           "mend what is named; it is tried again every minute and at "
-                           "every start, and nothing is changed before"}});
-    }
+  }
+  if (const std::string pending = pending_for(peer); !pending.empty()) {
+    problems.push_back({{"what", "recovery is pending: " + pending},
+                        {"remedy",
+                         "mend what is named; it is tried again every minute and at "
+                         "every start, and nothing is changed before"}});
   }
   const auto may_see = [access = access(), peer](std::uint32_t uid) {
     return mcpu::may_see(access, uid, peer);
@@ -273,7 +284,7 @@ json UpgradeService::mark(const std::string& app_name, const std::string& action
                           const std::string& name, const Peer& peer) {
   authorize_change(access(), peer, action);
   const std::string app = environment().configuration->application(app_name).name;
-  refuse_if_damaged();
+  refuse_if_damaged(peer);
   const std::string release = marked_release(app, action, name);
   state_.update([&](State& state) {
     ApplicationState& marks = state.applications[app];
@@ -356,20 +367,20 @@ void UpgradeService::drop_job(QueuedJob& job, const JobResult& result) {
 bool UpgradeService::recover() {
   const JobEnvironment environment = this->environment();
   Recovery recovery(environment, state_, events_);
-  std::string damage, pending;
+  std::string damage;
   if (const auto job = recovery.find(damage)) {
     {
       const std::lock_guard lock(mutex_);
       recovered_job_ = *job;
     }
-    const bool done = recovery.run(pending);
+    const auto pending = recovery.run();
     const std::lock_guard lock(mutex_);
     pending_recovery_ = pending;
-    if (!done) return false;
+    if (pending) return false;
   }
   {
     const std::lock_guard lock(mutex_);
-    pending_recovery_.clear();
+    pending_recovery_.reset();
     journal_damage_ = damage;
   }
   // With a damaged journal nobody knows what is half done: everything stays as it is found.

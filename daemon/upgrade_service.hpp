@@ -28,7 +28,8 @@ class UpgradeService final : public Service {
   void start();
   /// Cancels the running job (it is undone, or finished if committed) and ends the job thread.
   void stop();
-  /// What the daemon is doing, in one line for the service manager; kIdleActivity.
+  /// What the daemon is doing, in one line for the service manager, whom everybody may ask;
+  /// kIdleActivity.
   std::string activity() const;
   /// The next job uses this configuration.
   void reload(std::shared_ptr<const Configuration> configuration);
@@ -54,7 +55,9 @@ class UpgradeService final : public Service {
  private:
   JobEnvironment environment() const;
   Access access() const;
-  void refuse_if_damaged() const;
+  void refuse_if_damaged(const Peer& peer) const;
+  /// Why the recovery is pending, as this peer may know it; empty: it is not.
+  std::string pending_for(const Peer& peer) const;
   JobRecord make_record(const JobRequest& request, const Peer& peer) const;
   std::unique_ptr<QueuedJob> make_job(const JobRequest& request, const Peer& peer);
   std::optional<Ticket> earlier_job(const JobRequest& request) const;
@@ -75,7 +78,7 @@ class UpgradeService final : public Service {
   std::shared_ptr<const Configuration> configuration_;
   Access access_;
   std::string journal_damage_;
-  std::string pending_recovery_;
+  std::optional<Error> pending_recovery_;
   JobId recovered_job_ = 0;           ///< whose recovery is under way or pending
   std::atomic<bool> settled_{false};  ///< the first recovery has been tried
   bool tidied_ = false;               ///< job thread only

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "daemon/concern.hpp"
 #include "daemon/parallel.hpp"
 #include "proto/error.hpp"
 
@@ -29,18 +30,6 @@ Error error_in(const std::exception_ptr& failure) {
   } catch (const Error& error) {
     return error;
   }
-}
-
-/// The same error as something that only this user and root see in full.
-Error about(const ManagedUser& user, const Error& error) {
-  // What a check came to is everybody's business, a cancel too.
-  if (error.code() == Code::kCheck || error.code() == Code::kCancelled) return error;
-  const std::string text = error.what();
-  const bool named = text.find(user.who.name) != text.npos || text.find(user.who.home) != text.npos;
-  nlohmann::json context = error.context();
-  context["concerns"] = user.who.uid;
-  context["user"] = user.who.name;
-  return Error(error.code(), named ? text : "the home of " + user.who.name + ": " + text, context);
 }
 
 void throw_cancel(const UserFailures& failures) {
@@ -111,7 +100,7 @@ void undo_in_homes(StepContext& context, const std::function<void(const ManagedU
                             {"saved", snapshot.directory()}});
   }
   for (std::size_t i = 0; i < users.size(); ++i) {
-    if (failures[i] && users[i].required) std::rethrow_exception(failures[i]);
+    if (failures[i] && users[i].required) throw about(users[i], error_in(failures[i]));
   }
 }
 

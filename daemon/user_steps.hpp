@@ -30,8 +30,8 @@ void settle_failures(StepContext& context, const std::vector<ManagedUser>& users
 
 /// Undoes something in every user's home, side by side, even of those that the job has left out
 /// since. What cannot be undone in the home of a user who may fail no job is told, and both
-/// versions stay with the snapshot; a required user's failure is thrown, and the undo is tried
-/// again later.
+/// versions stay with the snapshot; a required user's failure is thrown, as something that
+/// concerns that user, and the undo is tried again later.
 void undo_in_homes(StepContext& context, const std::function<void(const ManagedUser&)>& work);
 
 }  // namespace mcpu

@@ -196,7 +196,12 @@ Engine::Engine(Machine& machine)
 
 bool Engine::recover() {
   Recovery recovery(environment_, state_, events_);
-  if (recovery.find(damage_) && !recovery.run(pending_)) return false;
+  if (recovery.find(damage_)) {
+    if (const auto pending = recovery.run()) {
+      pending_ = pending->what();
+      return false;
+    }
+  }
   recovery.tidy(newest_before_);
   return true;
 }

@@ -7,8 +7,9 @@ import os
 import re
 import socket
 
-from daemon_fixture import SOURCE
-from rights_fixture import ANN, DORA, EVE, GROUP, SystemTestCase, own, run_tests
+from daemon_fixture import SOURCE, wait_for
+from rights_fixture import (ANN, DORA, EVE, GROUP, CheckTestCase, SystemTestCase, own,
+                            run_tests)
 
 PEERS = ("root", ANN, DORA, EVE)
 EVERYBODY, CHANGERS, ROOT = set(PEERS), {"root", ANN}, {"root"}
@@ -158,6 +159,48 @@ class Rights(SystemTestCase):
         self.assertIn(f"ask root, or a member of the group {GROUP}", printed)
         printed = self.mcpctl("upgrade", "--force", user=ANN, status=4)
         self.assertIn("only root may upgrade with --force", printed)
+
+
+class Pending(CheckTestCase):
+    """Dora's home went away while an upgrade was under way."""
+
+    def setUp(self):
+        super().setUp()
+        self.sandbox.release("1.0")
+        self.sandbox.adopt()
+        self.daemon.start()
+        self.mcpctl("upgrade")
+        self.gated_release("1.1")
+        self.job, _ = self.start_gated()
+        self.daemon.kill()
+        self.home = self.sandbox.homes[DORA]
+        self.home.rename(self.home.with_name("away"))
+        self.daemon.start()
+        wait_for(lambda: "undo.pending" in {event["id"] for event in self.events(self.job)},
+                 "the first attempt")
+        self.wait_ended(self.job)
+
+    def told(self, who):
+        """Everything that this peer is told about it."""
+        with self.sandbox.peer(who) as peer:
+            status = wait_for(lambda: peer.call("Status")["parameters"]["problems"], "a problem")
+            yield str(status)
+            yield peer.call("Jobs")["parameters"]["jobs"][0]["message"]
+            yield peer.stream("Watch", job=self.job)[-1]["parameters"]["result"]["message"]
+            if who in CHANGERS:
+                yield str(peer.call("Cancel", job=self.job))
+            for method in ("Upgrade", "Hold") if who in CHANGERS else ():
+                reply = peer.call(method)
+                self.assertTrue(reply["error"].endswith(".Refused"), reply)
+                yield str(reply)
+
+    def test_what_keeps_it_from_being_undone_is_told_in_full_to_its_owner_and_root(self):
+        for who in PEERS:
+            for text in self.told(who):
+                self.assertEqual(who in ("root", DORA), str(self.home) in text, (who, text))
+                self.assertIn(f"home of {DORA}", text)
+            self.assertEqual(who in ("root", DORA),
+                             f"open the home directory {self.home}" in self.texts(self.job, who))
 
 
 if __name__ == "__main__":

@@ -237,7 +237,13 @@ TEST_CASE("a home that is away keeps a recovery pending: status names it, change
     serving.service.plan(request, kRoot);
   });
   CHECK(error.code() == Code::kBusy);
-  CHECK(contains(serving.service.status("", false, kRoot).at("problems").dump(), "home of root"));
+  CHECK(contains(serving.service.status("", false, kRoot).at("problems").dump(), Machine::kHome));
+  for (const std::string& told :
+       {serving.service.status("", false, kStranger).at("problems").dump(),
+        serving.service.jobs(1, kStranger).dump(), serving.service.activity()}) {
+    CHECK_MESSAGE(contains(told, "something in the home of root cannot be put back yet"), told);
+    CHECK_MESSAGE(!contains(told, Machine::kHome), told);
+  }
   const Error refusal = error_of([&] { serving.service.submit(upgrade_request(), kRoot); });
   CHECK(refusal.code() == Code::kRefused);
   CHECK(contains(refusal.what(), "an earlier job is not fully undone yet"));
