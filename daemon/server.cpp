@@ -1,5 +1,7 @@
 #include "daemon/server.hpp"
 
+#include <unistd.h>
+
 #include <asio/executor_work_guard.hpp>
 #include <asio/post.hpp>
 #include <asio/signal_set.hpp>
@@ -192,9 +194,11 @@ void Server::Impl::serve(stream_protocol::socket socket) {
   } catch (const Error&) {
     return;  // Gone already.
   }
+  const bool favoured = peer.uid == 0 || peer.uid == ::geteuid();
+  const std::size_t room = limits_.max_connections - (favoured ? 0 : limits_.reserved_connections);
   const auto count = connections_of_.find(peer.uid);
   const std::size_t of_uid = count == connections_of_.end() ? 0 : count->second;
-  if (sessions_.size() >= limits_.max_connections) return reject(socket, limits_.max_connections);
+  if (sessions_.size() >= room) return reject(socket, room);
   if (of_uid >= limits_.max_connections_per_uid) {
     return reject(socket, limits_.max_connections_per_uid);
   }

@@ -15,6 +15,8 @@ struct ServerLimits {
   std::size_t max_request_bytes = 256 * 1024;
   std::size_t max_json_depth = 32;
   std::size_t max_connections = 256;  ///< of the whole server; one more is closed with an error
+  /// How many of these only root and the daemon's own user get: others cannot take them all.
+  std::size_t reserved_connections = 16;
   std::size_t max_connections_per_uid = 128;
   std::chrono::seconds unwritable{30};  ///< a watcher that takes nothing for so long is dropped
 };

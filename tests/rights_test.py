@@ -3,6 +3,7 @@
 member of the group, the owner of the files concerned and somebody else, over the daemon's own socket
 and over one that the service manager passed."""
 
+import contextlib
 import os
 import re
 import socket
@@ -95,6 +96,17 @@ class Rights(SystemTestCase):
                            ' "$@"\n')
         wrapper.chmod(0o755)
         self.daemon.start(program=wrapper, pass_fds=(listening.fileno(),))
+
+    def test_other_users_cannot_take_every_connection(self):
+        self.daemon.start()
+        with contextlib.ExitStack() as held:
+            for who in (ANN, EVE) * 128:
+                held.enter_context(self.sandbox.peer(who))
+            with self.sandbox.peer(DORA) as one_more:
+                refused = one_more.receive()
+            self.assertTrue(refused["error"].endswith(".TooManyConnections"), refused)
+            self.assertEqual(240, refused["parameters"]["limit"])
+            self.mcpctl("status")
 
     def test_details_of_one_user_are_for_that_user_and_root(self):
         self.daemon.start()
