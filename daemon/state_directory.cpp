@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
+#include "daemon/lock_holder.hpp"
 #include "proto/error.hpp"
 #include "proto/text.hpp"
 
@@ -31,7 +32,7 @@ bool make_directories(FileSystem& fs, const std::string& path, std::uint32_t mod
 }
 
 /// What the lock file says of its holder. It is somebody else's text: nothing of it is required.
-nlohmann::json holder(FileSystem& fs, const std::string& path) {
+nlohmann::json said_in(FileSystem& fs, const std::string& path) {
   std::string text(4096, '\0');
   text.resize(fs.open(path)->read_at(0, text.data(), text.size()));
   nlohmann::json said =
@@ -39,15 +40,17 @@ nlohmann::json holder(FileSystem& fs, const std::string& path) {
   return said.is_object() ? said : nlohmann::json::object();
 }
 
-[[noreturn]] void refuse_second(FileSystem& fs, const Layout& layout) {
-  const nlohmann::json first = holder(fs, layout.lock_file());
-  std::string reason = "another mcp-upgraded already serves " + escape_path(layout.state);
+[[noreturn]] void refuse_second(FileSystem& fs, const std::string& path) {
+  const nlohmann::json said = said_in(fs, path);
+  const auto holder = find_lock_holder(path);
+  std::string reason =
+      (holder ? holder->shown() : "another process") + " holds " + escape_path(path);
   nlohmann::json context = nlohmann::json::object();
-  if (const auto pid = first.find("pid"); pid != first.end() && pid->is_number_unsigned()) {
-    reason += ": process " + pid->dump();
-    context["pid"] = *pid;
-  }
-  if (const auto socket = first.find("socket"); socket != first.end() && socket->is_string()) {
+  if (holder) context["pid"] = holder->pid;
+  // Anything can hold the lock; only the process that wrote the file is a daemon that listens.
+  const auto socket = said.find("socket");
+  const bool wrote = !holder || said.value("pid", nlohmann::json()) == holder->pid;
+  if (wrote && socket != said.end() && socket->is_string()) {
     reason += ", listening at " + escape_path(socket->get<std::string>());
     context["socket"] = *socket;
   }
@@ -94,7 +97,7 @@ std::unique_ptr<FileLock> take_state_lock(FileSystem& fs, const Layout& layout,
     if (error.sys() != EEXIST) throw;
   }
   auto lock = fs.lock(path, LockKind::kWrite, std::chrono::milliseconds(0));
-  if (!lock) refuse_second(fs, layout);
+  if (!lock) refuse_second(fs, path);
   write_holder(fs, path, socket);
   return lock;
 }

@@ -1,6 +1,8 @@
 """How the daemon starts, refuses to start, reads its configuration again and ends."""
 
+import fcntl
 import json
+import os
 import signal
 import unittest
 
@@ -30,6 +32,17 @@ class DaemonStart(DaemonTestCase):
         self.assertIn(str(self.daemon.pid), second.stderr)
         self.assertIn(str(self.sandbox.socket), second.stderr)
         self.assert_same(before, listing(self.sandbox.state))
+
+    def test_what_else_holds_its_lock_is_named(self):
+        self.daemon.start()
+        self.daemon.stop()
+        with open(self.sandbox.state / "lock", "r+b") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+            refused = self.daemon.run()
+        self.assertEqual(1, refused.status)
+        program = os.path.basename(os.readlink("/proc/self/exe"))
+        self.assertIn(f"process {os.getpid()} ({program}) holds {self.sandbox.state}/lock;",
+                      refused.stderr)
 
     def test_it_starts_again_after_it_was_killed(self):
         self.daemon.start()

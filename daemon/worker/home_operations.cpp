@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "daemon/durable.hpp"
+#include "daemon/lock_holder.hpp"
 #include "daemon/stale.hpp"
 #include "daemon/worker/managed_file.hpp"
 #include "daemon/worker/restore_operation.hpp"
@@ -66,9 +67,10 @@ void lock(const Request& request, WorkerLink& link) {
   const std::chrono::milliseconds wait(request.message.at("wait_ms").get<std::int64_t>());
   const auto held = request.view.fs.lock(path, LockKind::kWrite, wait);
   if (!held) {
-    throw Error(Code::kBusy, "another mcp-upgraded is working in " + request.view.home +
-                                 " and holds " + escape_path(path) +
-                                 ": wait until it is done (mcpctl status)");
+    const auto holder = find_lock_holder(path);
+    throw Error(Code::kBusy, (holder ? holder->shown() : "another process") + " holds " +
+                                 escape_path(path) + ", the lock on " + request.view.home +
+                                 ": wait until it lets go (mcpctl status tells of a job there)");
   }
   link.send({{"locked", true}});
   link.await_frame();  // held until the daemon lets go
