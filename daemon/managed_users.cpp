@@ -59,7 +59,8 @@ std::vector<ManagedUser> managed_users(const UserFacts& facts, JobLog& log) {
   for (ManagedUser& user : users) {
     if (facts.required.empty() && facts.owner == user.who.uid) user.required = true;
   }
-  const bool nobody = users.empty();
+  // Those who are configured and not there were told of, each.
+  const bool nobody = users.empty() && facts.configured.empty();
   if (std::ranges::none_of(users, &ManagedUser::required)) {
     users.push_back({service_account(kCheckAccount), true, true});
   }

@@ -76,6 +76,15 @@ class Rights(WorkerCase):
         self.assertIn(f"the checks run as {CHECK_ACCOUNT}", self.texts(job))
         self.assert_runs("1.0")
 
+    def test_a_configured_user_that_is_not_there_is_one_warning(self):
+        self.sandbox.release("1.0")
+        self.sandbox.adopt()
+        self.sandbox.write_configuration(users=["mcpu-ghost"])
+        self.daemon.start()
+        self.mcpctl("upgrade")
+        self.assertEqual(["users.left_out"], [event["id"] for event in self.events(1)
+                                              if event["id"].startswith("users.")])
+
     def test_an_upgrade_that_was_killed_is_undone_without_a_home_of_the_check_user(self):
         repository = Repository(self.sandbox.root / "roots")
         self.sandbox.repository = repository
