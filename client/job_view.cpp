@@ -9,12 +9,18 @@ bool JobView::wanted(const Event& event) const {
   return event.tier != Tier::kDebug && !is_progress(event);
 }
 
+/// That somebody else is shown details is said once for each job and tier, and of its end.
+bool JobView::is_repeated(const Event& event) {
+  return event.id == "event.private" && !event.last &&
+         !private_.insert({event.job, event.tier}).second;
+}
+
 void JobView::show_event(const Event& event) {
   if (is_progress(event) && screen_.live() && !arguments_.quiet) {
     screen_.transient(progress_line(event, screen_.width() - 1));
     return;
   }
-  if (wanted(event)) screen_.print(event_line(event, screen_.paint()));
+  if (wanted(event) && !is_repeated(event)) screen_.print(event_line(event, screen_.paint()));
 }
 
 void JobView::show_disposition(const nlohmann::json& reply) {

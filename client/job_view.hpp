@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
+#include <utility>
 
 #include "client/screen.hpp"
 #include "proto/job_request.hpp"
@@ -22,9 +24,11 @@ class JobView {
   void show_disposition(const nlohmann::json& reply);
   void show_event(const Event& event);
   bool wanted(const Event& event) const;
+  bool is_repeated(const Event& event);
 
   Screen& screen_;
   const Arguments& arguments_;
+  std::set<std::pair<JobId, Tier>> private_;  ///< where it was said that there are details
 };
 
 }  // namespace mcpu

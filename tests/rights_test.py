@@ -123,6 +123,14 @@ class Rights(SystemTestCase):
                 self.assertEqual([{}] * len(private), [event["fields"] for event in private])
                 self.assertNotIn(".demo", self.texts(1, who))
 
+    def test_that_others_see_details_is_said_once(self):
+        self.daemon.start()
+        self.mcpctl("upgrade")
+        printed = self.mcpctl("logs", "1", "--verbose", user=EVE)
+        lines = re.findall(r"\[(\w+)\] details are shown to", printed)
+        self.assertTrue(lines)
+        self.assertEqual(sorted(set(lines)), sorted(lines))
+
     def test_what_a_plan_would_save_is_for_its_owner_and_root(self):
         self.daemon.start()
         with self.sandbox.peer() as peer:
