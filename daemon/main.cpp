@@ -79,14 +79,17 @@ class Daemon {
     listen(server);
     spdlog::info("serving {} at {}", escape_path(instance_.layout.state),
                  escape_path(instance_.socket));
-    server.on_signal([&](int signal) { on_signal(signal, service, server); });
-    if (instance_.user_mode) server.when_idle(configuration_->idle_exit, [&] { server.stop(); });
-    notify_service_manager("READY=1");
-    service.start();  // with the recovery, if one is pending
     Supervision supervision({[&] { return service.activity(); },
                              [&](auto delay, auto work) { server.after(delay, std::move(work)); },
                              [](const std::string& state) { notify_service_manager(state); }},
                             timer_);
+    server.on_signal([&](int signal) {
+      if (signal == SIGHUP) return reload(service, server, supervision);
+      stop(signal, service, server);
+    });
+    if (instance_.user_mode) server.when_idle(configuration_->idle_exit, [&] { server.stop(); });
+    notify_service_manager("READY=1");
+    service.start();  // with the recovery, if one is pending
     server.on_events([&] { supervision.look(); });
     supervision.start(watchdog_time());
     server.run();
@@ -115,8 +118,7 @@ class Daemon {
     events.on_stored([entries](const StoredEvent& event) { entries->send(event); });
   }
 
-  void on_signal(int signal, UpgradeService& service, Server& server) {
-    if (signal == SIGHUP) return reload(service, server);
+  void stop(int signal, UpgradeService& service, Server& server) {
     if (stopper_.joinable()) return;  // already on its way
     spdlog::info("asked to stop by signal {}", signal);
     // Watchers see how the running job ends: the server goes on until it has.
@@ -126,15 +128,18 @@ class Daemon {
     });
   }
 
-  void reload(UpgradeService& service, Server& server) {
+  void reload(UpgradeService& service, Server& server, Supervision& supervision) {
     notify_reloading();
     try {
       configuration_ = load();
       service.reload(configuration_);
       if (instance_.user_mode) server.when_idle(configuration_->idle_exit, [&] { server.stop(); });
       spdlog::info("read the configuration again");
+      supervision.remark("");
     } catch (const Error& error) {
-      spdlog::error("{}; the configuration stays as it was", error.what());
+      const std::string problem = std::string(error.what()) + "; the configuration stays as it was";
+      spdlog::error("{}", problem);
+      supervision.remark(problem);
     }
     notify_service_manager("READY=1");
   }

@@ -22,9 +22,15 @@ void Supervision::feed() {
   ports_.after(interval_, [this] { feed(); });
 }
 
+void Supervision::remark(std::string text) {
+  remark_ = std::move(text);
+  look();
+}
+
 void Supervision::look() {
   std::string now = ports_.activity();
   const bool idle = now == kIdleActivity;
+  if (!remark_.empty()) now += "; " + remark_;
   if (now != told_) ports_.notify("STATUS=" + now);
   told_ = std::move(now);
   if (idle || std::exchange(looking_, true)) return;

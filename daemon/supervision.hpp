@@ -29,6 +29,8 @@ class Supervision {
   /// Something happened: tells the status if it has changed, and goes on looking while there is
   /// something to do.
   void look();
+  /// Something to be told behind what the daemon is doing, until it is empty again.
+  void remark(std::string text);
 
  private:
   void feed();
@@ -36,7 +38,7 @@ class Supervision {
   Ports ports_;
   const StepTimer& timer_;
   std::chrono::milliseconds interval_{0};
-  std::string told_;
+  std::string told_, remark_;
   bool looking_ = false;
 };
 

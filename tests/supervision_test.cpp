@@ -55,6 +55,20 @@ TEST_CASE("the status is told when it changes, until there is nothing to do") {
   CHECK(bench.waiting.empty());
 }
 
+TEST_CASE("a remark is told behind the status as long as it holds, and keeps nobody busy") {
+  Bench bench;
+  bench.supervision.start({});
+  bench.supervision.remark("config.json:3: no such key");
+  CHECK(bench.heard.back() == "STATUS=idle; config.json:3: no such key");
+  CHECK(bench.waiting.empty());
+  bench.activity = "job 1 (upgrade): stage";
+  bench.supervision.look();
+  CHECK(bench.heard.back() == "STATUS=job 1 (upgrade): stage; config.json:3: no such key");
+  bench.activity = kIdleActivity;
+  bench.supervision.remark("");
+  CHECK(bench.heard.back() == "STATUS=idle");
+}
+
 TEST_CASE("signs of life are given again and again, but not for a step that hangs") {
   Bench bench;
   bench.supervision.start(3s);

@@ -179,6 +179,7 @@ class Reload(SystemTestCase):
         must("journalctl", "--sync")
         said = must("journalctl", f"--unit={SERVICE}", "--output=cat")
         self.assertIn(f"{CONFIG}:3", said)
+        wait_for(lambda: f"{CONFIG}:3" in show(SERVICE, "StatusText"), "the status")
         self.assertEqual("active", show(SERVICE, "ActiveState"))
         self.assertEqual(pid, self.main_pid())
         shown = self.mcpctl_json("config", "show")[0]
