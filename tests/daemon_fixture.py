@@ -36,6 +36,11 @@ SLOWNESS = 10 if SANITIZED else 1
 PATIENCE_SECONDS = 20 * SLOWNESS
 
 
+def children_of(pid):
+    return [int(child) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()]
+
+
 def wait_for(condition, what, seconds=PATIENCE_SECONDS):
     """Returns the first true value of condition(); fails naming `what` when it stays false."""
     deadline = time.monotonic() + seconds

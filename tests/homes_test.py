@@ -12,9 +12,8 @@ import subprocess
 import time
 import unittest
 
-from daemon_fixture import SLOWNESS, differences, listing, wait_for
-from rights_fixture import (ANN, BOB, DORA, CheckTestCase, children_of, process_rights, run_tests,
-                            uid_of)
+from daemon_fixture import SLOWNESS, children_of, differences, listing, wait_for
+from rights_fixture import ANN, BOB, DORA, CheckTestCase, process_rights, run_tests, uid_of
 
 needs_fuse = unittest.skipUnless(os.path.exists("/dev/fuse"), "this kernel has no FUSE")
 LIBC = ctypes.CDLL(None, use_errno=True)

@@ -18,7 +18,8 @@ import unittest
 
 import client_fixture
 from client_fixture import Peer, end_serving
-from daemon_fixture import BUILD, Daemon, DaemonTestCase, Repository, Result, Sandbox, wait_for
+from daemon_fixture import (BUILD, Daemon, DaemonTestCase, Repository, Result, Sandbox, children_of,
+                            wait_for)
 
 SKIPPED = 77
 #: Owns the checkout; a member of the group; somebody else; a third one.
@@ -224,11 +225,6 @@ class SystemTestCase(DaemonTestCase):
 
     def texts(self, job, user="root"):
         return "\n".join(f"[{event['tier']}] {event['text']}" for event in self.events(job, user))
-
-
-def children_of(pid):
-    return [int(child) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
-            for child in (task / "children").read_text().split()]
 
 
 def name_of(pid):

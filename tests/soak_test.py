@@ -7,7 +7,7 @@ import socket
 import sys
 import unittest
 
-from daemon_fixture import DaemonTestCase, wait_for
+from daemon_fixture import DaemonTestCase, children_of, wait_for
 
 COUNT = int(os.environ.get("SOAK_COUNT", "50"))
 
@@ -64,6 +64,7 @@ class Soak(DaemonTestCase):
         """A job's result is known a moment before the last of it is put away."""
         wait_for(lambda: not (self.sandbox.state / "journal").exists(), "the journal goes")
         wait_for(lambda: not self.call("Status").get("running"), "the daemon is idle")
+        wait_for(lambda: not children_of(self.daemon.pid), "the end of the job's workers")
 
     def fewest_descriptors(self):
         """What is open for good, and not only at this moment."""

@@ -6,10 +6,10 @@ import os
 import pathlib
 import pwd
 
-from daemon_fixture import Repository, wait_for
+from daemon_fixture import Repository, children_of, wait_for
 from git_http_fixture import GitServer
 from rights_fixture import (ANN, BOB, CHECK_ACCOUNT, DORA, EVE, GROUP, SOURCE_ACCOUNT, CheckTestCase,
-                            acting_as, children_of, is_running, name_of, own, run_tests, uid_of)
+                            acting_as, is_running, name_of, own, run_tests, uid_of)
 
 
 def status_of(pid):
