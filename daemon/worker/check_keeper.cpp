@@ -128,17 +128,20 @@ class Keeper {
  private:
   void start_check() {
     auto output = make_pipe();
+    auto failure = make_pipe();
     const Launch launch(run_);
-    volatile int failure = 0;
     const int output_end = output.write_end.get();
+    const int failure_end = failure.write_end.get();
     child_ = ::vfork();
     if (child_ == 0) {
-      failure = execute(launch, output_end);
+      const int reason = execute(launch, output_end);
+      [[maybe_unused]] const auto written = ::write(failure_end, &reason, sizeof reason);
       ::_exit(127);
     }
     if (child_ < 0) throw io_error("start", run_.program, errno);
-    start_failure_ = failure;
-    if (start_failure_ != 0) child_ = -1;
+    failure.write_end.reset();
+    // Ends at once: executing closes the other end.
+    if (::read(failure.read_end.get(), &start_failure_, sizeof start_failure_) > 0) child_ = -1;
     pipe_ = std::move(output.read_end);
     ::fcntl(pipe_.get(), F_SETFL, O_NONBLOCK);
   }
