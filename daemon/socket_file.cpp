@@ -53,14 +53,32 @@ sockaddr_un address_in(int directory, const std::string& name, const std::string
   return address;
 }
 
+UniqueFd make_socket() {
+  return UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+/// The socket of a daemon that died is taken over, that of one that lives is not.
+void refuse_listener(int directory, const std::string& name, const std::string& path) {
+  const UniqueFd probe = make_socket();
+  const sockaddr_un address = address_in(directory, name, path);
+  const bool answered =
+      ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  if (!answered && errno != EAGAIN) return;
+  const std::string reason = "another process listens at " + escape_path(path);
+  throw Error(Code::kRefused,
+              "cannot listen: " + reason + "; stop it, or name another path with --socket",
+              {{"reason", reason}});
+}
+
 }  // namespace
 
 SocketFile::SocketFile(const std::string& path, mode_t mode)
     : path_(path), name_(base_name(path)), directory_(open_directory(parent_path(path))) {
   refuse_other_files(directory_.get(), name_, path_);
+  refuse_listener(directory_.get(), name_, path_);
   const std::string temporary = "." + name_ + ".new";
   ::unlinkat(directory_.get(), temporary.c_str(), 0);
-  socket_.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  socket_ = make_socket();
   const sockaddr_un address = address_in(directory_.get(), temporary, path_);
   struct stat info {};
   if (!socket_ ||

@@ -1,7 +1,9 @@
 #include "daemon/socket_file.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include <filesystem>
 #include <fstream>
@@ -38,8 +40,29 @@ TEST_CASE_FIXTURE(Fixture, "a socket has its mode, accepts, and goes with its ow
   CHECK(files() == 0);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a stale socket is replaced, a newer one is left alone") {
+TEST_CASE_FIXTURE(Fixture, "the socket of a dead process is replaced") {
+  const UniqueFd dead(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  REQUIRE(::bind(dead.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  SocketFile file(path, 0600);
+  CHECK_NOTHROW(RawClient{path});
+}
+
+TEST_CASE_FIXTURE(Fixture, "the socket of a living process is not taken away") {
+  const SocketFile first(path, 0600);
+  CHECK_THROWS_WITH_AS(SocketFile(path, 0600),
+                       ("cannot listen: another process listens at " + path +
+                        "; stop it, or name another path with --socket")
+                           .c_str(),
+                       Error);
+  CHECK_NOTHROW(RawClient{path});
+}
+
+TEST_CASE_FIXTURE(Fixture, "a newer socket at the path is left alone") {
   auto old = std::make_unique<SocketFile>(path, 0600);
+  std::filesystem::remove(path);
   {
     SocketFile newer(path, 0666);
     old.reset();
