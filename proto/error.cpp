@@ -1,5 +1,6 @@
 #include "proto/error.hpp"
 
+#include <cerrno>
 #include <system_error>
 
 #include "proto/text.hpp"
@@ -50,9 +51,11 @@ std::string_view code_name(Code code) {
 
 Error io_error(std::string_view action, std::string_view path, int errno_value) {
   const std::string shown = escape_path(path);
+  const bool full = errno_value == ENOSPC || errno_value == EDQUOT;
   return Error(Code::kIo,
                "cannot " + std::string(action) + " " + shown + ": " +
-                   std::generic_category().message(errno_value),
+                   std::generic_category().message(errno_value) +
+                   (full ? "; free some space there" : ""),
                {{"errno", errno_value}, {"path", shown}});
 }
 
