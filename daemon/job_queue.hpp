@@ -32,6 +32,7 @@ struct QueueView {
   bool recovering = false;
   JobId recovered_job = 0;  ///< whose recovery is under way or pending; set by the service
   std::vector<JobRecord> waiting;
+  std::vector<JobRecord> unstored;  ///< ended, their records not written yet; set by the service
 };
 
 /// What a Busy error's context says, as a sentence without its end.

@@ -184,6 +184,10 @@ Ticket UpgradeService::submit(const JobRequest& request, const Peer& peer) {
 std::optional<JobResult> UpgradeService::result(JobId job) {
   // A result that is stored may still lack its final event: the recovery adds it.
   if (!settled_ && job <= last_earlier_job_) return std::nullopt;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto kept = unstored_.find(job); kept != unstored_.end()) return kept->second.result;
+  }
   const auto record = records_.read(job);
   return record ? record->result : std::nullopt;
 }
@@ -244,6 +248,12 @@ Queries UpgradeService::queries(const Peer& peer) const {
   {
     const std::lock_guard lock(mutex_);
     view.recovered_job = recovered_job_;
+    for (const auto& [job, record] : unstored_) {
+      view.unstored.push_back(record);
+      problems.push_back({{"what", "the result of job " + std::to_string(job) +
+                                       " could not be stored: " + record.result->message},
+                          {"remedy", "mend what is named; the next job stores it"}});
+    }
     if (!journal_damage_.empty()) problems.push_back(problem(journal_damage_));
   }
   if (const std::string pending = pending_for(peer); !pending.empty()) {
@@ -330,6 +340,25 @@ JobId UpgradeService::next_job(JobId job) {
   return 0;
 }
 
+void UpgradeService::keep_result(JobRecord record, JobResult result) {
+  record.result = std::move(result);
+  record.finished_at = now();
+  const std::lock_guard lock(mutex_);
+  unstored_[record.id] = std::move(record);
+}
+
+void UpgradeService::store_results() {
+  const auto kept = [this] {
+    const std::lock_guard lock(mutex_);
+    return unstored_;
+  }();
+  for (const auto& [job, record] : kept) {
+    records_.write(record);
+    const std::lock_guard lock(mutex_);
+    unstored_.erase(job);
+  }
+}
+
 void UpgradeService::run_job(QueuedJob& job) {
   const JobRecord& record = job.record;
   const JobEnvironment environment = this->environment();
@@ -340,17 +369,28 @@ void UpgradeService::run_job(QueuedJob& job) {
                  {"owner", record.by}});
   std::string failure;
   try {
+    store_results();
     records_.write(record);
     JobRunner runner(environment, state_, events_);
     runner.run(record, *job.log, job.cancellation, [this] { queue_.mark_committed(); });
   } catch (const std::exception& error) {
     failure = error.what();
   }
-  if (!failure.empty()) {
-    // Not even the result could be stored: the journal, if there is one, has recovery go on.
-    job.log->finish(Tier::kError, "job.needs_attention", {{"message", failure}});
-  }
+  if (!failure.empty()) end_unstored(job, failure);
   events_.close(record.id);
+}
+
+void UpgradeService::end_unstored(QueuedJob& job, std::string failure) {
+  // With a journal, recovery goes on with the job.
+  const bool goes_on = tools_.fs.info(tools_.layout.journal()).has_value();
+  const auto stored = records_.read(job.record.id);
+  if (!goes_on && !(stored && stored->result)) {
+    failure += "; nothing was changed";
+    keep_result(job.record, {Outcome::kFailed, failure, {}});
+  }
+  if (job.log->finished()) return;
+  job.log->finish(Tier::kError, goes_on ? "job.needs_attention" : "job.failed",
+                  {{"message", failure}});
 }
 
 void UpgradeService::drop_job(QueuedJob& job, const JobResult& result) {
@@ -359,7 +399,7 @@ void UpgradeService::drop_job(QueuedJob& job, const JobResult& result) {
     JobFinisher(tools_, state_, events_, environment.configuration->retention)
         .record_result(job.record.id, result, *job.log);
   } catch (const std::exception&) {
-    // Its final event stays readable from memory; the record is ended at the next start.
+    keep_result(job.record, result);
   }
   events_.close(job.record.id);
 }

@@ -186,6 +186,20 @@ class FullDisk(JobTestCase):
         # The release is not to blame, and is not denied.
         self.assert_works_again()
 
+    def test_fault_11_a_disk_that_was_full_before_the_job_ends_it_and_its_client(self):
+        self.use_small_disk()
+        self.prepare()
+        ballast = self.fill(8192)
+        client = self.begin("upgrade", "--full")
+        client.wait(60)
+        self.assertEqual(1, client.returncode)
+        self.assertIn("free some space there", client.stdout.read())
+        self.assertNotIn("queued", self.sandbox.mcpctl("jobs").stdout)
+        self.assert_as_before()
+        ballast.unlink()
+        self.assert_works_again()
+        self.assertIn("No space left", self.mcpctl("jobs"))
+
     def test_fault_11_with_no_byte_left_nothing_is_lost_and_it_recovers_when_there_is_room(self):
         self.use_small_disk()
         self.prepare()
