@@ -71,6 +71,10 @@ std::string job_title(const nlohmann::json& job) {
 void add_current(const nlohmann::json& app, Lines& lines, const Paint& paint,
                  const std::string& mcpctl, TimePoint now) {
   const nlohmann::json& current = member_of(app, "current");
+  if (flag_of(app, "left")) {
+    lines.line("current", paint(kCareful, "what stood there before adoption"));
+    return;
+  }
   if (current.is_null()) {
     lines.line("current", paint(kCareful, "nothing installed yet") + ": " + mcpctl + " upgrade");
     return;

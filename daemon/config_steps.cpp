@@ -107,6 +107,12 @@ WalkBack walk_back(StepContext& context, const ManagedUser& user, const FileStat
 
 void restore_user(StepContext& context, const ManagedUser& user, const std::vector<JobId>& jobs,
                   bool always) {
+  for (const JobId job : jobs) {
+    if (!context.snapshot(user, job).complete()) {
+      context.log.emit_about(user.who.uid, Tier::kWarning, "config.unsaved",
+                             {{"user", user.who.name}, {"job", job}});
+    }
+  }
   Home& home = context.home(user, kHomeLimit);
   for (const FileState& present : home.inspect()) {
     const WalkBack walk = walk_back(context, user, present, jobs, always);

@@ -72,7 +72,8 @@ std::vector<JobId> jobs_back_to(const std::vector<HistoryEntry>& history,
   std::vector<JobId> jobs;
   for (auto entry = history.rbegin(); entry != history.rend(); ++entry) {
     jobs.push_back(entry->job);
-    if (entry->from == target) return jobs;
+    // Before adoption nothing may have stood there.
+    if (entry->from == target || (target == kBefore && entry->from.empty())) return jobs;
   }
   return {};
 }
@@ -105,8 +106,7 @@ void JobPlanner::require_adopted(const Application& app, const EntryPoints& entr
 
 std::string JobPlanner::standing(const Application& app, const EntryPoints& entry_points,
                                  const ReleaseStore& store) const {
-  const auto& history = state_.application(app.name).history;
-  const bool left = !history.empty() && history.back().to == kBefore;
+  const bool left = state_.application(app.name).left();
   // A link that somebody removed or replaced makes the current release no less the current one.
   const std::string current = store.current().value_or("");
   if (!left && !current.empty()) return current;
@@ -164,7 +164,9 @@ PreparedJob JobPlanner::prepare_upgrade(const JobRecord& record) {
   const bool same = current && current->digest == fresh.digest;
   const bool in_place = same && !facts.entry_points && facts.from == facts.current &&
                         store.verify(facts.current).empty();
-  job.early = weigh(record.request, fresh, current, in_place, job.clear_denied);
+  const bool stands = facts.from == facts.current;
+  job.early =
+      weigh(record.request, fresh, stands ? current : std::nullopt, in_place, job.clear_denied);
   if (job.early) return job;
 
   if (store.exists(fresh.id)) {
@@ -327,11 +329,8 @@ std::string JobPlanner::rollback_target(const JobRequest& request, const Release
   if (request.to) return store.find(*request.to);
   const auto& history =
       state_.application(environment_.configuration->application(request.app).name).history;
-  for (auto entry = history.rbegin(); entry != history.rend(); ++entry) {
-    if (entry->from == standing) continue;  // the same content again
-    if (entry->from.empty() || entry->from == kBefore) break;
-    return entry->from;
-  }
+  const std::string earlier = release_before(history, standing);
+  if (!earlier.empty()) return earlier;
   throw Error(Code::kNothingToRollBack,
               "there is no earlier release to roll back to; what stood there before adoption comes "
               "back with 'mcpctl rollback --to before'");

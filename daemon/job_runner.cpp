@@ -147,6 +147,12 @@ void JobRunner::remember_newest(const PreparedJob& job) {
 
 void JobRunner::run_check(const JobRecord& record, JobLog& log, const Cancellation& cancellation) {
   const auto state = state_.get();
+  const Application& app = environment_.configuration->application(record.request.app);
+  if (state->application(app.name).left()) {
+    throw Error(Code::kRefused,
+                "what stood there before adoption stands there again, and is not ours to check: "
+                "'mcpctl rollback' comes back to a release");
+  }
   const auto users = JobPlanner(environment_, *state, log, &cancellation).users(record);
   finisher().record_result(record.id, check_current(environment_, record, users, log, cancellation),
                            log);

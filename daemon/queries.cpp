@@ -120,9 +120,10 @@ json Queries::application(const Application& app, bool verify) const {
                 {"last_job", last_job(app.name)}};
   try {
     const bool active = entry_points.any_active();
-    const bool left = !state.history.empty() && state.history.back().to == kBefore;
+    const bool left = state.left();
     if (!left) add_current(app, store, verify, document);
-    add_way_back(state, store, document);
+    document["left"] = left;
+    add_way_back(state, store, left, document);
     const std::string adoption = tools.layout.adoption(app.name);
     const bool adopted = tools.fs.info(adoption + "/entry-points.json").has_value();
     if (adopted && active) document["before"] = "what stood there before adoption";
@@ -133,11 +134,12 @@ json Queries::application(const Application& app, bool verify) const {
       const Standing standing = entry_points.at_link(entry);
       const bool ours = standing.kind == Standing::Kind::kLink &&
                         standing.target == tools.layout.launcher(app.name, entry.name);
-      document["entry_points"].push_back({{"name", entry.name},
-                                          {"path", escape_path(entry.link)},
-                                          {"state", ours      ? "ok"
-                                                    : adopted ? text_of(standing.kind, standing)
-                                                              : "before"}});
+      document["entry_points"].push_back(
+          {{"name", entry.name},
+           {"path", escape_path(entry.link)},
+           {"state", ours               ? "ok"
+                     : adopted && !left ? text_of(standing.kind, standing)
+                                        : "before"}});
       const std::string first =
           environment_.user_mode ? first_on_path(tools.fs, entry.name) : entry.link;
       if (!ours || first.empty() || first == entry.link) continue;
@@ -226,23 +228,25 @@ void Queries::add_copies(const Application& app, json& document) const {
   }
 }
 
-void Queries::add_way_back(const ApplicationState& state, const ReleaseStore& store,
+void Queries::add_way_back(const ApplicationState& state, const ReleaseStore& store, bool left,
                            json& document) const {
-  const std::string current = store.current().value_or("");
-  for (auto entry = state.history.rbegin(); entry != state.history.rend(); ++entry) {
-    if (entry->from == current) continue;
-    if (!entry->from.empty() && entry->from != kBefore && store.exists(entry->from)) {
-      document["back"] = release_document(store.read(entry->from));
-    }
-    return;
+  const std::string standing = left ? kBefore : store.current().value_or("");
+  const std::string earlier = release_before(state.history, standing);
+  if (store.exists(earlier)) document["back"] = release_document(store.read(earlier));
+}
+
+std::optional<JobRecord> Queries::record_of(JobId id) const {
+  for (const JobRecord& record : queue_.unstored) {
+    if (record.id == id) return record;
   }
+  return JobRecords(environment_.tools.fs, environment_.tools.layout).read(id);
 }
 
 json Queries::last_job(const std::string& app) const {
   JobRecords records(environment_.tools.fs, environment_.tools.layout);
   const auto ids = records.list();
   for (auto id = ids.rbegin(); id != ids.rend(); ++id) {
-    const auto record = records.read(*id);
+    const auto record = record_of(*id);
     if (!record || !record->result) continue;
     const std::string name = record->request.app.empty() ? "mcp" : record->request.app;
     if (name == app || environment_.configuration->applications.size() == 1) return job(*record);
@@ -291,7 +295,7 @@ json Queries::jobs(std::size_t limit) const {
   for (auto id = ids.rbegin(); id != ids.rend() && list.size() < limit; ++id) {
     if (queue_.running && queue_.running->id == *id) {
       list.push_back(job(*queue_.running));
-    } else if (const auto record = records.read(*id)) {
+    } else if (const auto record = record_of(*id)) {
       list.push_back(job(*record));
     }
   }
@@ -305,7 +309,7 @@ json Queries::stored_release(const Application& app, const ReleaseStore& store,
   json document = release_document(info);
   document["staged"] = format_time(info.time);
   document["bytes"] = info.bytes;
-  document["current"] = store.current() == id;
+  document["current"] = store.current() == id && !state_->application(app.name).left();
   document["pinned"] = std::ranges::find(state.pins, id) != state.pins.end();
   document["held"] = state.holds.contains(id);
   const auto denied = DeniedReleases(environment_.tools.fs, environment_.tools.layout, app.name)

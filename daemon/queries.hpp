@@ -34,10 +34,11 @@ class Queries {
   /// Copies that pip installed, as far as they lie outside of other people's homes: a full upgrade
   /// tells of those.
   void add_copies(const Application& app, nlohmann::json& document) const;
-  void add_way_back(const ApplicationState& state, const ReleaseStore& store,
+  void add_way_back(const ApplicationState& state, const ReleaseStore& store, bool left,
                     nlohmann::json& document) const;
   nlohmann::json stored_release(const Application& app, const ReleaseStore& store,
                                 const std::string& id, const struct Kept& kept) const;
+  std::optional<JobRecord> record_of(JobId id) const;
   nlohmann::json job(const JobRecord& record) const;
   nlohmann::json last_job(const std::string& app) const;
 

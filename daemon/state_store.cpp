@@ -86,6 +86,14 @@ HistoryEntry history_from_json(const json& document) {
   return entry;
 }
 
+std::string release_before(const std::vector<HistoryEntry>& history, const std::string& standing) {
+  for (auto entry = history.rbegin(); entry != history.rend(); ++entry) {
+    const bool release = !entry->from.empty() && entry->from != kBefore;
+    if (release && entry->from != standing) return entry->from;
+  }
+  return "";
+}
+
 const ApplicationState& State::application(const std::string& name) const {
   static const ApplicationState kNone;
   const auto found = applications.find(name);

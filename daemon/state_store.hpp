@@ -55,6 +55,9 @@ struct ApplicationState {
   std::optional<Hold> paused;         ///< `hold` without a release
   std::map<std::string, Health> health;
   std::optional<Newest> newest;
+
+  /// What stood before adoption stands there again, put back by a rollback.
+  bool left() const { return !history.empty() && history.back().to == kBefore; }
 };
 
 struct State {
@@ -93,6 +96,11 @@ class StateStore {
 
 nlohmann::json to_json(const HistoryEntry& entry);
 HistoryEntry history_from_json(const nlohmann::json& json);
+
+/// Where a rollback goes: the release that stood before the last switch away from another one,
+/// while `standing` (a release, kBefore or empty) stands; never to before adoption. Empty: nowhere.
+std::string release_before(const std::vector<HistoryEntry>& history, const std::string& standing);
+
 nlohmann::json to_json(const State& state);
 State state_from_json(const nlohmann::json& json);
 

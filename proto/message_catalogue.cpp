@@ -44,6 +44,8 @@ constexpr auto kMessages = std::to_array<Message>({
     {"config.unrestored",
      "configuration of {user} could not be put back ({reason}): the versions from before are in "
      "{saved}"},
+    {"config.unsaved",
+     "job {job} left no saved configuration files of {user}: what its release changed stays"},
     {"daemon.started", "mcp-upgraded {version} started, process {pid}"},
     {"daemon.stopped", "mcp-upgraded stopped: {reason}"},
     {"event.private", "details are shown to the user concerned and to root"},

@@ -82,7 +82,7 @@ TEST_CASE("a rollback to before has no tree, and names the way forth") {
   ending.job.plan.kind = JobKind::kRollback;
   ending.job.plan.to = kBefore;
   CHECK(ending.line("where").empty());
-  CHECK(ending.line("next") == "next     'mcpctl upgrade' adopts it again");
+  CHECK(ending.line("next") == "next     'mcpctl rollback' comes back to 1.0.0-aa");
 }
 
 TEST_CASE("configuration files that were restored or kept have lines that their owner sees") {
