@@ -11,6 +11,7 @@ namespace {
 
 using nlohmann::json;
 
+/// What is wrong with the release's own files.
 std::vector<std::string> check_files(const StepContext& context, const std::string& release) {
   std::vector<std::string> problems;
   for (const Damage& damage : context.releases.verify(release)) {
@@ -18,6 +19,11 @@ std::vector<std::string> check_files(const StepContext& context, const std::stri
     context.log.error("check.damaged",
                       {{"release", release}, {"file", damage.path}, {"reason", damage.what}});
   }
+  return problems;
+}
+
+std::vector<std::string> check_entry_points(const StepContext& context) {
+  std::vector<std::string> problems;
   for (const std::string& problem : context.entry_points.problems()) {
     problems.push_back(problem);
     context.log.error("preflight.problem", {{"reason", problem}});
@@ -86,6 +92,8 @@ JobResult check_current(const JobEnvironment& environment, const JobRecord& reco
                 {{"reason", "nothing installed"}});
   }
   std::vector<std::string> problems = check_files(context, *current);
+  const bool damaged = !problems.empty();
+  for (const std::string& problem : check_entry_points(context)) problems.push_back(problem);
   std::vector<CheckSpec> specs = app.checks;
   if (record.request.deep) {
     specs.insert(specs.end(), app.deep_checks.begin(), app.deep_checks.end());
@@ -103,12 +111,12 @@ JobResult check_current(const JobEnvironment& environment, const JobRecord& reco
   if (problems.empty()) {
     return {Outcome::kDone,
             "release " + *current + " is whole, and all checks passed",
-            {{"release", *current}, {"problems", json::array()}}};
+            {{"release", *current}, {"damaged", false}, {"problems", json::array()}}};
   }
   return {Outcome::kFailed,
           std::to_string(problems.size()) + (problems.size() == 1 ? " problem: " : " problems: ") +
               problems.front(),
-          {{"release", *current}, {"problems", problems}}};
+          {{"release", *current}, {"damaged", damaged}, {"problems", problems}}};
 }
 
 }  // namespace mcpu

@@ -154,8 +154,14 @@ void JobRunner::run_check(const JobRecord& record, JobLog& log, const Cancellati
                 "'mcpctl rollback' comes back to a release");
   }
   const auto users = JobPlanner(environment_, *state, log, &cancellation).users(record);
-  finisher().record_result(record.id, check_current(environment_, record, users, log, cancellation),
-                           log);
+  const JobResult result = check_current(environment_, record, users, log, cancellation);
+  if (state_.damage().empty()) {
+    state_.update([&](State& changed) {
+      changed.applications[app.name].health[result.details.at("release")] = {
+          !result.details.at("damaged"), result.message, now()};
+    });
+  }
+  finisher().record_result(record.id, result, log);
 }
 
 json JobRunner::dry_run(const JobRecord& record, const Cancellation& cancellation) {

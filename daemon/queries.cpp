@@ -315,7 +315,11 @@ json Queries::stored_release(const Application& app, const ReleaseStore& store,
   const auto denied = DeniedReleases(environment_.tools.fs, environment_.tools.layout, app.name)
                           .find(info.digest.hex());
   if (denied) document["denied_by"] = denied->check;
-  document["health"] = denied ? "denied" : state.health.contains(id) ? "good" : "unknown";
+  const auto health = state.health.find(id);
+  document["health"] = denied                         ? "denied"
+                       : health == state.health.end() ? "unknown"
+                       : health->second.passed        ? "good"
+                                                      : "damaged";
   json reasons = json::array();
   if (const auto found = kept.releases.find(id); found != kept.releases.end()) {
     reasons = found->second;

@@ -35,6 +35,7 @@ class Damage(UnchangedCase):
         self.damage("CHANGELOG.md")
         self.assertIn("CHANGELOG.md", self.mcpctl("check", status=1))
         self.assertIn("CHANGELOG.md", self.mcpctl("check", "--deep", status=1))
+        self.assertIn("damaged", self.mcpctl("releases"))
 
     def test_a_file_too_many_and_one_too_few_are_named(self):
         tree = self.sandbox.state / "apps" / "demo" / "current" / "tree" / "lib"
