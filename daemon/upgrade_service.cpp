@@ -194,7 +194,6 @@ std::optional<JobResult> UpgradeService::result(JobId job) {
 
 json UpgradeService::cancel(JobId job, const Peer& peer) {
   authorize_change(access(), peer, "cancel");
-  const std::string number = std::to_string(job);
   std::string state;
   try {
     state = queue_.cancel(job);
@@ -203,14 +202,15 @@ json UpgradeService::cancel(JobId job, const Peer& peer) {
     if (!ended) throw;
     if (ended->outcome != Outcome::kDone) {
       const auto seen = as_seen(*ended, [&](std::uint32_t uid) { return may_see(uid, peer); });
-      throw Error(Code::kNotFound, "job " + number + " has already ended: " + seen.message,
-                  {{"what", "job " + number}});
+      const std::string name = "job " + std::to_string(job);
+      throw Error(Code::kNotFound, name + " has already ended: " + seen.message, {{"what", name}});
     }
     state = "committed";
   }
   if (state == "committed") {
     return {{"job", job},
             {"state", state},
+  const std::string number = std::to_string(job);  // known by now, if none was given
             {"message", "too late, job " + number + " is committed: 'mcpctl rollback' goes back"}};
   }
   if (state == "cancelling") {
@@ -308,8 +308,9 @@ json UpgradeService::mark(const std::string& app_name, const std::string& action
   });
   const std::string what = release.empty() ? "unattended upgrades of " + app : "release " + release;
   const std::string done = action == "pin"     ? "is pinned: it is never removed"
-                           : action == "unpin" ? "is not pinned any more"
-                           : action == "hold"  ? "on hold until 'mcpctl unhold'"
+                           : action == "unpin" ? "is not pinned"
+                           : action == "hold"  ? "on hold until 'mcpctl unhold" + of_it + "'"
+  const std::string of_it = release.empty() ? "" : " " + release;
                                                : "not held any more";
   json reply{{"app", app}, {"message", what + " " + done}};
   if (!release.empty()) reply["release"] = release;

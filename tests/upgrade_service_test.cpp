@@ -147,7 +147,10 @@ TEST_CASE("cancelling undoes a running job, drops a waiting one, and comes too l
   REQUIRE(gate.reached.try_acquire_for(kSoon));
   const JobId waiting = serving.service.submit(full_request(), kRoot).job;
   CHECK(serving.service.cancel(waiting, kRoot).at("state") == "cancelled");
-  CHECK(serving.service.cancel(running, kRoot).at("state") == "cancelling");
+  const json answer = serving.service.cancel(0, kRoot);
+  CHECK(answer.at("state") == "cancelling");
+  CHECK(answer.at("job") == running);
+  CHECK(answer.at("message") == "job 2 is being cancelled and undone");
   gate.go_on.release();
   CHECK(serving.wait_for(running).outcome == Outcome::kCancelled);
   CHECK(serving.wait_for(waiting).outcome == Outcome::kCancelled);
@@ -191,6 +194,9 @@ TEST_CASE("pins and holds are known to status, survive a restart and can be take
           "release " + id + " is pinned: it is never removed");
     CHECK(serving.service.mark("app", "hold", "", kRoot).at("message") ==
           "unattended upgrades of app on hold until 'mcpctl unhold'");
+    CHECK(serving.service.mark("app", "hold", "1.0.0", kRoot).at("message") ==
+          "release " + id + " on hold until 'mcpctl unhold " + id + "'");
+    serving.service.mark("app", "unhold", id, kRoot);
     CHECK(error_of([&] { serving.service.mark("app", "pin", "9.9", kRoot); }).code() ==
           Code::kNotFound);
   }
