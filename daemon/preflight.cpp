@@ -119,9 +119,8 @@ void warn_if_shadowed(const JobEnvironment& environment, const PreparedJob& job,
   }
 }
 
-/// Runs a requirement's program the way checks are run, and compares the version it prints.
-void check_requirement(const JobEnvironment& environment, const PreparedJob& job,
-                       const Requirement& requirement, const Cancellation* cancellation) {
+/// Runs a requirement's program the way checks are run.
+CheckRun run_of(const Requirement& requirement) {
   CheckRun run;
   run.name = requirement.program;
   run.program = "/usr/bin/env";
@@ -129,28 +128,42 @@ void check_requirement(const JobEnvironment& environment, const PreparedJob& job
   run.arguments.insert(run.arguments.end(), requirement.arguments.begin(),
                        requirement.arguments.end());
   run.directory = "/";
-  const Identity who = job.plan.users.empty() ? own_identity() : job.plan.users.front().who;
-  const auto result = Checker(environment.tools.processes, who).run({run}, 1, cancellation).at(0);
+  return run;
+}
+
+/// What is missing for a requirement, from what its program printed; empty: nothing.
+std::string missing_for(const Requirement& requirement, const CheckResult& result) {
   if (!result.passed) {
-    refuse(job.app->name + " needs '" + requirement.program +
-           "', which does not run here: " + result.reason);
+    return "'" + requirement.program + "', which does not run here (" + result.reason + ")";
   }
   static const std::regex kNumber("[0-9]+(\\.[0-9]+)+");
   std::smatch found;
   const bool readable = std::regex_search(result.output, found, kNumber);
   const auto present = readable ? parse_version(found.str()) : std::nullopt;
   const auto minimum = parse_version(requirement.minimum);
-  if (present && minimum && *present < *minimum) {
-    refuse(job.app->name + " needs " + requirement.program + " " + requirement.minimum +
-           " or newer; here it is " + found.str());
+  if (!present || !minimum || *minimum <= *present) return "";
+  return requirement.program + " " + requirement.minimum + " or newer (here it is " + found.str() +
+         ")";
+}
+
+void check_requirements(const JobEnvironment& environment, const PreparedJob& job,
+                        const Cancellation* cancellation) {
+  const std::vector<Requirement>& requirements = job.app->requirements;
+  std::vector<CheckRun> runs;
+  for (const Requirement& requirement : requirements) runs.push_back(run_of(requirement));
+  const Identity who = job.plan.users.empty() ? own_identity() : job.plan.users.front().who;
+  const auto results = Checker(environment.tools.processes, who).run(runs, 1, cancellation);
+  std::string missing;
+  for (std::size_t i = 0; i < requirements.size(); ++i) {
+    const std::string one = missing_for(requirements[i], results.at(i));
+    if (!one.empty()) missing += (missing.empty() ? "" : ", and ") + one;
   }
+  if (!missing.empty()) refuse(job.app->name + " needs " + missing);
 }
 
 void check_thoroughly(const JobEnvironment& environment, const PreparedJob& job, JobLog& log,
                       const Cancellation* cancellation) {
-  for (const Requirement& requirement : job.app->requirements) {
-    check_requirement(environment, job, requirement, cancellation);
-  }
+  if (!job.app->requirements.empty()) check_requirements(environment, job, cancellation);
   for (const ManagedUser& user : job.plan.users) {
     if (user.homeless) continue;
     Home home(environment.tools.processes, user.who, job.app->files);
@@ -211,11 +224,12 @@ void preflight(const JobEnvironment& environment, const PreparedJob& job, JobLog
   check_state_directory(environment, job);
   check_entry_points(environment, job);
   warn_if_shadowed(environment, job, log);
-  if (job.plan.kind == JobKind::kUpgrade && job.plan.mode == Mode::kFull) {
-    check_thoroughly(environment, job, log, cancellation);
-  }
+  const bool full = job.plan.kind == JobKind::kUpgrade && job.plan.mode == Mode::kFull;
+  if (full) check_thoroughly(environment, job, log, cancellation);
+  const bool met = full && !job.app->requirements.empty();
   const std::uint64_t free = environment.tools.fs.space(environment.tools.layout.state).free_bytes;
-  log.info("preflight.passed", {{"free", format_bytes(free)}});
+  log.info("preflight.passed",
+           {{"free", format_bytes(free)}, {"met", met ? "; requirements are met" : ""}});
 }
 
 }  // namespace mcpu

@@ -61,7 +61,7 @@ constexpr auto kMessages = std::to_array<Message>({
     {"job.started", "{kind} of {app} started for {owner} ({mode})"},
     {"path.shadowed", "{link} is hidden by {by}, which comes first on PATH: {fix}"},
     {"phase.started", "{phase}"},
-    {"preflight.passed", "requirements are met, {free} free"},
+    {"preflight.passed", "there is room, {free} free{met}"},
     {"preflight.problem", "{reason}"},
     {"prune.failed", "old releases could not be removed: {reason}"},
     {"prune.kept", "kept {release}: {reason}"},

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "proto/message_catalogue.hpp"
 #include "tests/job_story.hpp"
 
 using namespace mcpu;
@@ -147,12 +148,40 @@ TEST_CASE("a full upgrade refuses a machine without what the application needs")
   });
   Looking looking(machine);
   CHECK_NOTHROW(looking.look());
-  CHECK(looking.refusal(full_request()) == "app needs python3 3.11 or newer; here it is 3.9.2");
+  CHECK(looking.refusal(full_request()) == "app needs python3 3.11 or newer (here it is 3.9.2)");
   printed = "Python 3.11.0";
   CHECK_NOTHROW(looking.look(full_request()));
   machine.check_by([](const CheckRun&) { return failing(); });
   CHECK(looking.refusal(full_request()) ==
-        "app needs 'python3', which does not run here: exit code 1");
+        "app needs 'python3', which does not run here (exit code 1)");
+}
+
+TEST_CASE("all missing requirements are named, and only what was checked is said to be met") {
+  Machine machine;
+  machine.app().requirements = {
+      {"python3", {"--version"}, "3.11"}, {"jq", {"--version"}, ""}, {"git", {"--version"}, "2.0"}};
+  const auto said = [&](const JobRequest& request) {
+    Looking looking(machine);
+    looking.look(request);
+    const Notice& last = looking.log.collected().back();
+    REQUIRE(last.id == "preflight.passed");
+    return render_message(last.id, last.fields);
+  };
+  machine.check_by([](const CheckRun&) { return passing(); });
+  CHECK_FALSE(contains(said(upgrade_request()), "requirements"));
+  CHECK(contains(said(full_request()), "there is room, "));
+  CHECK(contains(said(full_request()), "requirements are met"));
+  machine.check_by([](const CheckRun& run) {
+    CheckResult result = run.name == "jq" ? failing() : passing();
+    if (run.name == "python3") result.output = "Python 3.9.2";
+    if (run.name == "git") result.output = "git version 2.39.5";
+    return result;
+  });
+  CHECK(Looking(machine).refusal(full_request()) ==
+        "app needs python3 3.11 or newer (here it is 3.9.2), and 'jq', which does not run here "
+        "(exit code 1)");
+  machine.app().requirements.clear();
+  CHECK_FALSE(contains(said(full_request()), "requirements"));
 }
 
 TEST_CASE("a mistake in a configuration file is a warning of a full upgrade, and no more") {
