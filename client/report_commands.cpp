@@ -15,6 +15,9 @@ int status_exit_code(const nlohmann::json& reply) {
   for (const nlohmann::json& app : member_of(reply, "applications")) {
     if (text_of(member_of(app, "last_job"), "outcome") == "not_restored") return kExitNotRestored;
     if (!member_of(member_of(app, "verified"), "damaged").empty()) code = kExitDamaged;
+    for (const nlohmann::json& entry : member_of(app, "entry_points")) {
+      if (text_of(entry, "state") == "broken") code = kExitDamaged;
+    }
   }
   return code;
 }

@@ -19,6 +19,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr const char* kMend = "run 'mcpctl upgrade --force', or 'mcpctl rollback'";
+
 }  // namespace
 
 json problem(const std::string& text) {
@@ -121,7 +123,7 @@ json Queries::application(const Application& app, bool verify) const {
   try {
     const bool active = entry_points.any_active();
     const bool left = state.left();
-    if (!left) add_current(app, store, verify, document);
+    const std::string current = left ? "" : store.current().value_or("");
     document["left"] = left;
     add_way_back(state, store, left, document);
     const std::string adoption = tools.layout.adoption(app.name);
@@ -132,28 +134,20 @@ json Queries::application(const Application& app, bool verify) const {
     if (!source.empty()) document["source"] = escape_path(without_password(source));
     for (const EntryPoint& entry : app.entry_points) {
       const Standing standing = entry_points.at_link(entry);
-      const bool ours = standing.kind == Standing::Kind::kLink &&
-                        standing.target == tools.layout.launcher(app.name, entry.name);
-      document["entry_points"].push_back(
-          {{"name", entry.name},
-           {"path", escape_path(entry.link)},
-           {"state", ours               ? "ok"
-                     : adopted && !left ? text_of(standing.kind, standing)
-                                        : "before"}});
-      const std::string first =
-          environment_.user_mode ? first_on_path(tools.fs, entry.name) : entry.link;
-      if (!ours || first.empty() || first == entry.link) continue;
-      document["entry_points"].back()["state"] = "shadowed";
-      document["problems"].push_back(
-          {{"what", escape_path(entry.link) + " is hidden by " + escape_path(first) +
-                        ", which comes first on PATH"},
-           {"remedy", path_line(entry)}});
+      add_entry_point(entry,
+                      {standing.kind == Standing::Kind::kLink &&
+                           standing.target == tools.layout.launcher(app.name, entry.name),
+                       adopted && !left ? text_of(standing.kind, standing) : "before",
+                       current.empty() ? "" : store.program_problem(current, entry.name)},
+                      document);
     }
-    if (store.current() && !left) {
+    if (!current.empty()) {
       for (const auto& text : entry_points.problems())
         document["problems"].push_back(problem(text));
     }
     add_copies(app, document);
+    // Last, because a release that cannot be read hides nothing of the rest.
+    if (!current.empty()) add_current(app, store, current, verify, document);
   } catch (const Error& error) {
     document["problems"].push_back(problem(error.what()));
   }
@@ -161,15 +155,13 @@ json Queries::application(const Application& app, bool verify) const {
   return document;
 }
 
-void Queries::add_current(const Application& app, const ReleaseStore& store, bool verify,
-                          json& document) const {
-  const auto current = store.current();
-  if (!current) return;
-  const ReleaseInfo info = store.read(*current);
+void Queries::add_current(const Application& app, const ReleaseStore& store,
+                          const std::string& current, bool verify, json& document) const {
+  const ReleaseInfo info = store.read(current);
   document["current"] = release_document(info);
   const ApplicationState& state = state_->application(app.name);
   for (auto entry = state.history.rbegin(); entry != state.history.rend(); ++entry) {
-    if (entry->to != *current) continue;
+    if (entry->to != current) continue;
     document["since"] = format_time(entry->time);
     document["by"] = entry->by;
     document["job"] = entry->job;
@@ -182,14 +174,34 @@ void Queries::add_current(const Application& app, const ReleaseStore& store, boo
   if (document.contains("newer")) add_denied(app, *state.newest, document);
   if (!verify) return;
   json damaged = json::array();
-  for (const Damage& damage : store.verify(*current)) {
+  for (const Damage& damage : store.verify(current)) {
     damaged.push_back(damage.path);
     document["problems"].push_back(
-        {{"what", "file " + damage.path + " of release " + *current + " " + damage.what},
-         {"remedy", "run 'mcpctl upgrade --force', or 'mcpctl rollback'"},
+        {{"what", "file " + damage.path + " of release " + current + " " + damage.what},
+         {"remedy", kMend},
          {"file", damage.path}});
   }
-  document["verified"] = {{"release", *current}, {"files", info.files}, {"damaged", damaged}};
+  document["verified"] = {{"release", current}, {"files", info.files}, {"damaged", damaged}};
+}
+
+void Queries::add_entry_point(const EntryPoint& entry, const Reached& reached,
+                              json& document) const {
+  const std::string link = escape_path(entry.link);
+  json one{{"name", entry.name}, {"path", link}, {"state", reached.ours ? "ok" : reached.other}};
+  const std::string first =
+      environment_.user_mode ? first_on_path(environment_.tools.fs, entry.name) : entry.link;
+  if (reached.ours && !first.empty() && first != entry.link) {
+    one["state"] = "shadowed";
+    document["problems"].push_back(
+        {{"what", link + " is hidden by " + escape_path(first) + ", which comes first on PATH"},
+         {"remedy", path_line(entry)}});
+  }
+  if (reached.ours && !reached.problem.empty()) {
+    one["state"] = "broken";
+    document["problems"].push_back(
+        {{"what", link + " cannot run: " + reached.problem}, {"remedy", kMend}});
+  }
+  document["entry_points"].push_back(one);
 }
 
 void Queries::add_denied(const Application& app, const Newest& newest, json& document) const {

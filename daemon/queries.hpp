@@ -28,8 +28,16 @@ class Queries {
   nlohmann::json instance() const;
   nlohmann::json recovery() const;
   nlohmann::json application(const Application& app, bool verify) const;
-  void add_current(const Application& app, const ReleaseStore& store, bool verify,
-                   nlohmann::json& document) const;
+  void add_current(const Application& app, const ReleaseStore& store, const std::string& current,
+                   bool verify, nlohmann::json& document) const;
+  /// What a link on PATH leads to.
+  struct Reached {
+    bool ours = false;    ///< our launcher
+    std::string other;    ///< else: the state to show
+    std::string problem;  ///< of the current release's program
+  };
+  void add_entry_point(const EntryPoint& entry, const Reached& reached,
+                       nlohmann::json& document) const;
   void add_denied(const Application& app, const Newest& newest, nlohmann::json& document) const;
   /// Copies that pip installed, as far as they lie outside of other people's homes: a full upgrade
   /// tells of those.

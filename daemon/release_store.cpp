@@ -15,6 +15,8 @@ using nlohmann::json;
 constexpr std::uint64_t kMaxInfoBytes = 4 << 20;
 constexpr std::uint64_t kMaxListingBytes = 512 << 20;
 constexpr std::size_t kDigestCharacters = 12;
+constexpr std::uint32_t kExecutable = 0111;
+constexpr int kMaxLinks = 8;
 
 json to_json(const ReleaseInfo& info) {
   return {{"format", 1},
@@ -147,6 +149,24 @@ std::vector<ExecSpec> ReleaseStore::exec(const std::string& id) const {
     specs.push_back(std::move(spec));
   }
   return specs;
+}
+
+std::string ReleaseStore::program_problem(const std::string& id, const std::string& entry) const {
+  const std::string recipe = path(id) + "/exec/" + entry;
+  if (!fs_.info(recipe)) return "its program is missing from release " + id;
+  const std::string text = read_file(fs_, recipe, kMaxInfoBytes);
+  const std::string name = text.substr(0, text.find('\0'));
+  std::string file = layout_.tree(app_, id) + "/" + name;
+  auto info = fs_.info(file);
+  for (int links = 0; info && info->type == FileType::kLink && links < kMaxLinks; ++links) {
+    const std::string target = fs_.read_link(file);
+    file = target.starts_with("/") ? target : parent_path(file) + "/" + target;
+    info = fs_.info(file);
+  }
+  const std::string program = "its program " + escape_path(name) + " of release " + id;
+  if (!info) return program + " is missing";
+  const bool runs = info->type == FileType::kFile && (info->mode & kExecutable) != 0;
+  return runs ? "" : program + " is not executable";
 }
 
 std::vector<Damage> ReleaseStore::verify(const std::string& id) const {

@@ -68,6 +68,9 @@ class ReleaseStore {
   Listing listing(const std::string& id) const;
   /// What the launcher executes for each entry point.
   std::vector<ExecSpec> exec(const std::string& id) const;
+  /// What keeps the launcher from executing the release's program for this entry point, from a
+  /// look at that one file; empty: nothing.
+  std::string program_problem(const std::string& id, const std::string& entry) const;
   /// Compares every file with its digest, and the listing with the release's.
   std::vector<Damage> verify(const std::string& id) const;
 

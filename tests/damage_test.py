@@ -37,6 +37,19 @@ class Damage(UnchangedCase):
         self.assertIn("CHANGELOG.md", self.mcpctl("check", "--deep", status=1))
         self.assertIn("damaged", self.mcpctl("releases"))
 
+    def test_a_command_whose_program_is_gone_is_seen_without_comparing_and_mended(self):
+        tree = self.sandbox.state / "apps" / "demo" / "current" / "tree"
+        tree.parent.chmod(0o755)
+        tree.rename(self.sandbox.root / "moved")
+        self.assertNotEqual(0, self.sandbox.demo().status)
+        printed = self.mcpctl("status", status=1)
+        self.assertRegex(printed, "command .*demo  broken")
+        self.assertRegex(printed, "PROBLEM .*demo cannot run: its program bin/demo of release 1.0.0-")
+        self.assertIn("what to do: run 'mcpctl upgrade --force'", printed)
+        self.mcpctl("upgrade", "--force")
+        self.assertIn("hello from demo 1.0.0", self.sandbox.demo().stdout)
+        self.assertIn("demo  ok", self.mcpctl("status"))
+
     def test_a_file_too_many_and_one_too_few_are_named(self):
         tree = self.sandbox.state / "apps" / "demo" / "current" / "tree" / "lib"
         tree.chmod(0o755)

@@ -76,6 +76,36 @@ TEST_CASE("a link into the launcher that lost its launcher is a problem") {
   CHECK(names(Asking(machine).app().at("problems"), "launcher behind /usr/local/bin/app"));
 }
 
+TEST_CASE("a program of the current release that cannot be executed is a problem, by one look") {
+  const std::string id = release_of(installed_machine(), "1.0.0");
+  const std::string tree = installed_machine().layout().tree("app", id);
+  const std::string releases = installed_machine().layout().releases("app");
+  const std::string missing = "its program bin/app of release " + id + " is missing";
+  const std::vector<std::pair<std::function<void(FileSystem&)>, std::string>> damages{
+      {[&](FileSystem& fs) { fs.remove_file(tree + "/bin/app"); }, missing},
+      {[&](FileSystem& fs) { fs.rename(tree, "/elsewhere"); }, missing},
+      {[&](FileSystem& fs) { fs.set_mode(tree + "/bin/app", 0644); }, "is not executable"},
+      {[&](FileSystem& fs) { fs.rename(releases + "/" + id, "/elsewhere"); },
+       "its program is missing from release " + id}};
+  for (const auto& [damage, text] : damages) {
+    Machine machine(installed_machine());
+    damage(machine.fs());
+    const json app = Asking(machine).app();
+    CHECK(app.at("entry_points").at(0).at("state") == "broken");
+    REQUIRE(names(app.at("problems"), "/usr/local/bin/app cannot run: "));
+    CHECK(names(app.at("problems"), text));
+    CHECK(contains(app.at("problems").at(0).at("remedy"), "mcpctl"));
+  }
+}
+
+TEST_CASE("a program that is a link within the tree runs") {
+  Machine machine(installed_machine());
+  const std::string tree = machine.layout().tree("app", release_of(machine, "1.0.0"));
+  machine.fs().rename(tree + "/bin/app", tree + "/lib/app");
+  machine.fs().make_link(tree + "/lib/app", tree + "/bin/app");
+  CHECK(Asking(machine).app().at("entry_points").at(0).at("state") == "ok");
+}
+
 TEST_CASE("damage is found when one asks for it, file by file") {
   Machine machine(installed_machine());
   damage_release(machine, release_of(machine, "1.0.0"), "lib/part");
