@@ -156,7 +156,7 @@ PreparedJob JobPlanner::prepare_upgrade(const JobRecord& record) {
   PlanFacts facts = this->facts(record, *job.app, entry_points, store);
   std::optional<ReleaseInfo> current;
   Listing current_listing;
-  if (!facts.current.empty()) {
+  if (store.exists(facts.current)) {  // else it is to be mended
     current = store.read(facts.current);
     current_listing = store.listing(facts.current);
   }
@@ -363,7 +363,7 @@ PreparedJob JobPlanner::prepare_rollback(const JobRecord& record) {
     job.clear_denied = job.release->digest.hex();
   }
   facts.walk_back = jobs_back_to(state_.application(job.app->name).history, facts.to);
-  if (facts.to != kBefore && !facts.current.empty()) {
+  if (facts.to != kBefore && store.exists(facts.current)) {
     job.changes = compare(store.listing(facts.current), store.listing(facts.to));
   }
   log_.info("rollback.target", {{"release", facts.to == kBefore ? "before adoption" : facts.to}});

@@ -188,7 +188,7 @@ StageReport ReleaseStore::stage(JobId job, const StageOrder& order,
   remove_tree(fs_, directory);
   fs_.make_directory(directory, 0755);
   TreeBuilder builder(fs_, directory + "/tree");
-  if (!order.reuse.empty()) {
+  if (exists(order.reuse)) {
     builder.share_with(layout_.tree(app_, order.reuse), listing(order.reuse));
   }
   StageReport report = builder.build(*order.listing, read_contents, progress);

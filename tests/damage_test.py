@@ -50,6 +50,19 @@ class Damage(UnchangedCase):
         self.assertIn("hello from demo 1.0.0", self.sandbox.demo().stdout)
         self.assertIn("demo  ok", self.mcpctl("status"))
 
+    def test_a_current_release_that_is_gone_is_installed_again_or_rolled_back_from(self):
+        self.repository.release("1.1.0")
+        self.mcpctl("upgrade")
+        releases = self.sandbox.state / "apps" / "demo" / "releases"
+        for command, runs in (("upgrade", "1.1.0"), ("rollback", "1.0.0")):
+            [path] = releases.glob("1.1.0-*")
+            path.rename(self.sandbox.root / command)
+            printed = self.mcpctl("status", status=1)
+            self.assertIn(f"cannot run: its program is missing from release {path.name}", printed)
+            self.mcpctl(command)
+            self.assertIn(f"hello from demo {runs}", self.sandbox.demo().stdout)
+            self.assertIn("demo  ok", self.mcpctl("status"))
+
     def test_a_file_too_many_and_one_too_few_are_named(self):
         tree = self.sandbox.state / "apps" / "demo" / "current" / "tree" / "lib"
         tree.chmod(0o755)
