@@ -99,8 +99,11 @@ void add_ways(const nlohmann::json& app, Lines& lines, const Paint& paint,
     lines.line("before", printable(before) + ": " + mcpctl + " rollback --to before");
   }
   const std::string newer = text_of(app, "newer"), looked = when(text_of(app, "looked_up"), now);
-  std::string text = newer.empty() ? "nothing known"
-                                   : paint(kCareful, printable(newer)) + ": " + mcpctl + " upgrade";
+  const std::string withheld = text_of(app, "withheld");
+  std::string text = newer.empty() ? "nothing known" : paint(kCareful, printable(newer));
+  if (!newer.empty()) {
+    text += withheld.empty() ? ": " + mcpctl + " upgrade" : ", " + printable(withheld);
+  }
   text += looked.empty() ? ", never looked up" : ", looked up " + looked;
   lines.line("newer", text);
   if (!text_of(app, "source").empty()) lines.line("source", printable(text_of(app, "source")));

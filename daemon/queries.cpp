@@ -117,6 +117,7 @@ json Queries::application(const Application& app, bool verify) const {
                                  tools.launcher);
   json document{{"app", app.name},
                 {"paused", state.paused.has_value()},
+                {"left", state.left()},
                 {"entry_points", json::array()},
                 {"problems", json::array()},
                 {"last_job", last_job(app.name)}};
@@ -124,7 +125,6 @@ json Queries::application(const Application& app, bool verify) const {
     const bool active = entry_points.any_active();
     const bool left = state.left();
     const std::string current = left ? "" : store.current().value_or("");
-    document["left"] = left;
     add_way_back(state, store, left, document);
     const std::string adoption = tools.layout.adoption(app.name);
     const bool adopted = tools.fs.info(adoption + "/entry-points.json").has_value();
@@ -171,7 +171,7 @@ void Queries::add_current(const Application& app, const ReleaseStore& store,
     const auto known = parse_version(state.newest->version), here = parse_version(info.version);
     if (!known || !here || *here < *known) document["newer"] = state.newest->version;
   }
-  if (document.contains("newer")) add_denied(app, *state.newest, document);
+  if (document.contains("newer")) add_withheld(app, *state.newest, document);
   if (!verify) return;
   json damaged = json::array();
   for (const Damage& damage : store.verify(current)) {
@@ -204,10 +204,16 @@ void Queries::add_entry_point(const EntryPoint& entry, const Reached& reached,
   document["entry_points"].push_back(one);
 }
 
-void Queries::add_denied(const Application& app, const Newest& newest, json& document) const {
+void Queries::add_withheld(const Application& app, const Newest& newest, json& document) const {
+  const auto& holds = state_->application(app.name).holds;
+  const auto hold =
+      holds.find(ReleaseStore::make_id(newest.version, Sha256::from_hex(newest.digest)));
+  if (hold != holds.end()) document["withheld"] = "held: " + hold->second.reason;
   const auto denied = DeniedReleases(environment_.tools.fs, environment_.tools.layout, app.name)
                           .find(newest.digest);
   if (!denied) return;
+  document["withheld"] =
+      "denied: it failed check '" + denied->check + "' in job " + std::to_string(denied->job);
   document["problems"].push_back(
       {{"what", "version " + newest.version + " failed check '" + denied->check + "' in job " +
                     std::to_string(denied->job) + " (" + denied->reason +

@@ -38,7 +38,8 @@ class Queries {
   };
   void add_entry_point(const EntryPoint& entry, const Reached& reached,
                        nlohmann::json& document) const;
-  void add_denied(const Application& app, const Newest& newest, nlohmann::json& document) const;
+  /// Why the newest version is not taken, if it is denied or held.
+  void add_withheld(const Application& app, const Newest& newest, nlohmann::json& document) const;
   /// Copies that pip installed, as far as they lie outside of other people's homes: a full upgrade
   /// tells of those.
   void add_copies(const Application& app, nlohmann::json& document) const;

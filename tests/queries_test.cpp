@@ -123,8 +123,19 @@ TEST_CASE("a newer release is named, and why it is not taken if it is denied") {
   REQUIRE(asking.engine.run(upgrade_request()).outcome == Outcome::kFailed);
   const json app = asking.app();
   CHECK(app.at("newer") == "1.1.0");
+  CHECK(app.at("withheld") == "denied: it failed check 'app --help' in job 2");
   REQUIRE(names(app.at("problems"), "version 1.1.0 failed check 'app --help' in job 2"));
   CHECK(contains(app.at("problems").at(0).at("remedy"), "'mcpctl logs 2'"));
+}
+
+TEST_CASE("a newer release that is held says by what") {
+  Machine machine(installed_machine());
+  run_well(machine, upgrade_request());
+  CHECK_FALSE(Asking(machine).app().contains("withheld"));
+  run_well(machine, rollback_request());
+  const json app = Asking(machine).app();
+  CHECK(app.at("newer") == "1.1.0");
+  CHECK(app.at("withheld") == "held: rolled back from in job 3");
 }
 
 TEST_CASE("release information that cannot be read is a problem, not the end of status") {

@@ -24,6 +24,10 @@ class Denied(JobTestCase):
         self.assert_runs("1.0")
         self.assertIn("demo status", self.mcpctl("logs", "2"))
 
+    def test_status_does_not_offer_it(self):
+        printed = self.mcpctl("status")
+        self.assertRegex(printed, "newer +1.1, denied: it failed check 'demo status' in job 2")
+
     def test_an_unattended_one_skips_it_and_says_so(self):
         printed = self.mcpctl("upgrade", "--unattended")
         self.assertIn("skipped 1.1-", printed)

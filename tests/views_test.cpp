@@ -71,6 +71,12 @@ TEST_CASE("status says what is current, the way back, what is newer and what is 
   CHECK(says(text, "mcp-upgraded 0.1.0, your own"));
 }
 
+TEST_CASE("a newer release that is denied or held is not offered") {
+  json app = {{"app", "mcp"}, {"newer", "1.1"}, {"withheld", "held: by ann"}};
+  CHECK(says(status({{"applications", {app}}}), "newer         1.1, held: by ann, never"));
+  CHECK_FALSE(says(status({{"applications", {app}}}), "1.1: mcpctl --user upgrade"));
+}
+
 TEST_CASE("status of a machine where nothing is installed says how to install") {
   const std::string text = status({{"applications", {{{"app", "mcp"}, {"current", nullptr}}}}});
   CHECK(says(text, "nothing installed yet: mcpctl --user upgrade"));
