@@ -49,12 +49,13 @@ void read_times(Section& section, const std::string& file, Configuration& config
 void read_retention(Section& section, const std::string& file, Retention& retention) {
   const Setting* setting = section.find("retention");
   if (!setting) return;
-  constexpr std::int64_t kMostJobs = 1000;
+  constexpr std::int64_t kMostJobs = 1000, kMostRecords = 10'000;
   Section jobs(*setting, file);
   retention.quick_jobs =
       static_cast<unsigned>(jobs.whole("quick", retention.quick_jobs, 1, kMostJobs));
   retention.full_jobs =
       static_cast<unsigned>(jobs.whole("full", retention.full_jobs, 1, kMostJobs));
+  retention.jobs = static_cast<unsigned>(jobs.whole("jobs", retention.jobs, 1, kMostRecords));
   jobs.finish();
 }
 

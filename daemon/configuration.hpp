@@ -47,6 +47,7 @@ struct Application {
 struct Retention {
   unsigned quick_jobs = 5;
   unsigned full_jobs = 3;
+  unsigned jobs = 200;  ///< of which there are records and logs, whatever came of them
 };
 
 /// Limits in time and size; all have defaults.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "daemon/denied_releases.hpp"
 #include "daemon/durable.hpp"
 #include "daemon/job_log.hpp"
 #include "daemon/job_record.hpp"
@@ -11,8 +12,6 @@
 namespace mcpu {
 
 namespace {
-
-constexpr std::size_t kMinimumJobs = 20;
 
 void keep_release(Kept& kept, const std::string& release, const std::string& reason) {
   if (!release.empty() && release != kBefore) kept.releases[release].push_back(reason);
@@ -41,6 +40,24 @@ void prune_snapshots(FileSystem& fs, const Layout& layout, const std::set<JobId>
     std::from_chars(name.data(), name.data() + name.size(), id);
     if (id == 0 || kept.contains(id)) continue;
     remove_tree(fs, layout.snapshot(id));
+  }
+}
+
+/// The jobs whose logs tell why a release is denied.
+std::set<JobId> denying_jobs(FileSystem& fs, const Layout& layout) {
+  std::set<JobId> jobs;
+  for (const std::string& app : fs.list(layout.state + "/apps")) {
+    for (const DeniedRelease& one : DeniedReleases(fs, layout, app).list()) jobs.insert(one.job);
+  }
+  return jobs;
+}
+
+void prune_records(FileSystem& fs, const Layout& layout, const std::set<JobId>& kept,
+                   std::size_t newest, JobId before) {
+  JobRecords records(fs, layout);
+  const auto all = records.list();
+  for (std::size_t i = 0; i + newest < all.size(); ++i) {
+    if (!kept.contains(all[i]) && all[i] < before) records.remove(all[i]);
   }
 }
 
@@ -86,12 +103,8 @@ void prune(FileSystem& fs, const Layout& layout, const std::string& app, const S
       jobs.merge(what_to_keep(one, current, retention).jobs);
     }
     prune_snapshots(fs, layout, jobs);
-    JobRecords records(fs, layout);
-    const auto all = records.list();
-    const std::size_t oldest_kept = all.size() > kMinimumJobs ? all.size() - kMinimumJobs : 0;
-    for (std::size_t i = 0; i < oldest_kept; ++i) {
-      if (!jobs.contains(all[i]) && all[i] < log.job()) records.remove(all[i]);
-    }
+    jobs.merge(denying_jobs(fs, layout));
+    prune_records(fs, layout, jobs, retention.jobs, log.job());
   } catch (const Error& error) {
     log.warning("prune.failed", {{"reason", error.what()}});
   }

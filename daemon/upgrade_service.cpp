@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <ranges>
 
 #include "daemon/concern.hpp"
 #include "daemon/dry_run.hpp"
@@ -153,7 +154,9 @@ std::unique_ptr<QueuedJob> UpgradeService::make_job(const JobRequest& request, c
 
 std::optional<Ticket> UpgradeService::earlier_job(const JobRequest& request) const {
   if (!request.request_id) return std::nullopt;
-  for (const JobId id : records_.list()) {
+  constexpr std::size_t kLooked = 20;  // a client asks again within seconds, and each costs time
+  const auto ids = records_.list();
+  for (const JobId id : ids | std::views::reverse | std::views::take(kLooked)) {
     const auto record = records_.read(id);
     if (record && record->request.request_id == request.request_id) {
       return Ticket{id, "joined", 0, std::chrono::seconds(0)};

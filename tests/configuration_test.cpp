@@ -64,7 +64,7 @@ TEST_CASE("values go where they belong") {
   const Configuration c = parse(R"({
     // who
     "group": "ops", "users": ["ann", "bob"], "required_users": ["bob"],
-    "wait": {"quick": 5, "full": 6}, "idle_exit": 0, "retention": {"quick": 2, "full": 1},
+    "wait": {"quick": 5, "full": 6}, "idle_exit": 0, "retention": {"quick": 2, "jobs": 50},
     "limits": {"clone_bytes": 1000, "home_seconds": 3}, "known_hosts": "~/.ssh/known_hosts"})");
   CHECK(c.group == "ops");
   CHECK(c.required_users == std::vector<std::string>{"bob"});
@@ -72,6 +72,7 @@ TEST_CASE("values go where they belong") {
   CHECK(c.wait_full == 6s);
   CHECK(c.idle_exit == 0s);
   CHECK(c.retention.quick_jobs == 2);
+  CHECK(c.retention.jobs == 50);
   CHECK(c.limits.clone_bytes == 1000);
   CHECK(c.limits.home == 3s);
   CHECK(c.known_hosts == "/home/ann/.ssh/known_hosts");

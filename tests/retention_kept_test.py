@@ -7,7 +7,7 @@ import subprocess
 import unittest
 
 from daemon_fixture import wait_for
-from job_fixture import JobTestCase, behaviour
+from job_fixture import JobTestCase, behaviour, failing
 
 
 class Retention(JobTestCase):
@@ -96,6 +96,19 @@ class Retention(JobTestCase):
         self.assertEqual("still 1.0\n", output)
         self.upgrade_to("1.5")
         self.assertEqual(["1.3", "1.4", "1.5"], self.kept())
+
+    def test_records_and_logs_of_older_jobs_go_but_that_of_a_denied_release(self):
+        self.sandbox.write_configuration(retention={"quick": 1, "full": 1, "jobs": 3})
+        self.daemon.start()
+        self.upgrade_to("1.0")
+        self.repository.release("1.1", failing("1.1"))
+        self.mcpctl("upgrade", status=1)
+        self.upgrade_to("1.2", "1.3", "1.4", "1.5")
+        self.wait_idle()
+        _, [answer] = self.sandbox.mcpctl_json("jobs")
+        self.assertEqual([6, 5, 4, 2], [job["job"] for job in answer["jobs"]])
+        self.assertIn("demo status", self.mcpctl("logs", "2"))
+        self.mcpctl("logs", "1", status=1)
 
     def test_failed_and_idle_jobs_do_not_push_out_the_way_back(self):
         self.daemon.start()

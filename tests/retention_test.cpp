@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "daemon/denied_releases.hpp"
 #include "tests/engine_fixture.hpp"
 
 using namespace mcpu;
@@ -121,6 +122,31 @@ TEST_CASE("pruning removes releases and snapshots, but none that a process runs 
   CHECK(machine.store().list() == std::vector<std::string>{ids[0], ids[2], ids[3]});
   CHECK(machine.fs().list(machine.layout().snapshots()) == std::vector<std::string>{"4"});
   CHECK(machine.runs() == "app 1.3.0");
+}
+
+TEST_CASE("records and logs of the newest jobs are kept, and of one that a denied release names") {
+  Machine machine;
+  machine.offer("1.0.0");
+  run_well(machine, upgrade_request());
+  JobRecords records(machine.fs(), machine.layout());
+  for (JobId id = 2; id <= 9; ++id) {
+    JobRecord record;
+    record.id = id;
+    record.queued_at = now();
+    records.create(record);
+  }
+  DeniedRelease denied;
+  denied.digest = "abc";
+  denied.job = 3;
+  DeniedReleases(machine.fs(), machine.layout(), "other").add(denied);
+  StateStore state(machine.fs(), machine.layout());
+  EventLog events(machine.fs(), machine.layout());
+  events.open(9);
+  JobLog log(events, 9);
+  prune(machine.fs(), machine.layout(), "app", *state.get(), {5, 3, 9}, log);
+  CHECK(records.list().size() == 9);
+  prune(machine.fs(), machine.layout(), "app", *state.get(), {5, 3, 2}, log);
+  CHECK(records.list() == std::vector<JobId>{1, 3, 8, 9});
 }
 
 TEST_CASE("pruning that fails is a warning") {

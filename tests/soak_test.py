@@ -19,8 +19,9 @@ DIRECTORY_BYTES = 64 * 1024
 class Soak(DaemonTestCase):
     def setUp(self):
         super().setUp()
-        # Checks that need no interpreter: the engine is what is soaked.
-        self.sandbox.write_configuration(application={
+        # Checks that need no interpreter: the engine is what is soaked. So few jobs that retention is
+        # in force from the middle of the run on.
+        self.sandbox.write_configuration(retention={"jobs": 20}, application={
             "checks": [{"arguments": ["--help"], "essential": True}], "deep_checks": []})
         self.branches = []
         for number in (1, 2, 3):
@@ -84,7 +85,6 @@ class Soak(DaemonTestCase):
                 *self.state_size())
 
     def test_every_upgrade_succeeds_and_neither_memory_nor_descriptors_nor_state_grow(self):
-        # By the middle of the run retention is in force: 20 jobs are kept, and what 8 of them need.
         for number in range(1, COUNT + 1):
             self.upgrade(number)
             if number == COUNT // 2:
