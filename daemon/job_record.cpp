@@ -5,6 +5,7 @@
 
 #include "daemon/concern.hpp"
 #include "daemon/durable.hpp"
+#include "daemon/url.hpp"
 
 namespace mcpu {
 
@@ -41,10 +42,12 @@ JobRecord record_from_json(const json& document) {
 }  // namespace
 
 json to_json(const JobRecord& record) {
+  JobRequest request = record.request;
+  if (request.from) request.from = without_password(*request.from);
   json document{{"format", 1},
                 {"job", record.id},
                 {"kind", kind_name(record.request.kind)},
-                {"request", to_json(record.request)},
+                {"request", to_json(request)},
                 {"uid", record.uid},
                 {"by", record.by},
                 {"queued_at", format_time(record.queued_at)}};

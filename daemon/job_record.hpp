@@ -25,6 +25,7 @@ struct JobRecord {
   std::optional<JobResult> result;  ///< empty while it is not finished
 };
 
+/// As it is stored and shown: without the password of a source.
 nlohmann::json to_json(const JobRecord& record);
 
 /// What a result tells of the error it comes from: its name and its context.

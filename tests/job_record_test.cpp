@@ -56,6 +56,17 @@ TEST_CASE("numbers are numbers, in order, and the highest counts even without a 
   CHECK_FALSE(records.read(12));
 }
 
+TEST_CASE("the password of a source is not stored") {
+  MemoryFileSystem fs;
+  JobRecords records(fs, kLayout);
+  JobRecord one = record(1, JobKind::kUpgrade);
+  one.request.from = "https://joe:s3cret@example.org/x.git";
+  records.create(one);
+  CHECK(records.read(1)->request.from == "https://joe:***@example.org/x.git");
+  records.write(one);
+  CHECK(read_file(fs, kLayout.job_file(1), 1 << 20).find("s3cret") == std::string::npos);
+}
+
 TEST_CASE("a damaged record is none") {
   MemoryFileSystem fs;
   JobRecords records(fs, kLayout);
