@@ -239,6 +239,18 @@ std::string EntryPoints::recorded_checkout(const std::string& directory) const {
   }
 }
 
+std::string EntryPoints::recorded_origin(const std::string& directory) const {
+  std::string origin = recorded_checkout(directory);
+  for (const Standing& standing : read_record(directory)) {
+    const bool launcher = standing.path.starts_with(layout_.launch(app_) + "/");
+    if (!origin.empty() || launcher || standing.kind == Kind::kNothing) continue;
+    origin = standing.kind == Kind::kLink
+                 ? normalized(absolute_target(standing.path, standing.target))
+                 : standing.path;
+  }
+  return origin;
+}
+
 void EntryPoints::install() {
   make_directories(fs_, layout_.launch(app_), 0755);
   for (const EntryPoint& entry : entries_) {

@@ -108,6 +108,15 @@ struct Judgement {
   std::vector<FileState> before, after;  ///< of the real home, around the checks
 };
 
+/// What to do when what stood there before adoption fails a check: nothing of ours is at fault.
+std::string advice(const StepContext& context) {
+  if (context.plan.to != kBefore) return "";
+  const std::string origin =
+      context.entry_points.recorded_origin(context.tools.layout.adoption(context.plan.app));
+  return "; what stood there before adoption is itself what fails: mend or restore " +
+         escape_path(origin) + ", then 'mcpctl rollback --to before' again";
+}
+
 /// Fails the job when a required user's checks failed, with a regression if there is one; anybody
 /// else's only warn.
 void settle(StepContext& context, const std::vector<ManagedUser>& users,
@@ -127,7 +136,7 @@ void settle(StepContext& context, const std::vector<ManagedUser>& users,
   if (!worst) return;
   context.verdict = *worst;
   throw Error(
-      Code::kCheck, "check '" + worst->check + "' failed: " + worst->reason,
+      Code::kCheck, "check '" + worst->check + "' failed: " + worst->reason + advice(context),
       {{"check", worst->check}, {"reason", worst->reason}, {"regression", worst->regression}});
 }
 

@@ -111,6 +111,23 @@ TEST_CASE("a checkout is found behind relative links and links to links") {
     scene.link(target);
     return checkout_behind(scene.machine.fs(), scene.entry(), scene.standing());
   };
+TEST_CASE("what to mend is the checkout, else what the link led to, else the file") {
+  Scene scene;
+  scene.entries.record(scene.machine.layout().state + "/nothing");
+  CHECK(scene.entries.recorded_origin(scene.machine.layout().state + "/nothing").empty());
+  for (const auto& [target, origin] : {std::pair{"/src/app/bin/app", "/src/app"},
+                                       std::pair{"../lib/tool", "/usr/local/lib/tool"}}) {
+    const std::string directory = scene.machine.layout().state + "/" + base_name(target);
+    scene.link(target);
+    scene.entries.record(directory);
+    CHECK(scene.entries.recorded_origin(directory) == origin);
+  }
+  scene.machine.fs().remove_file(Machine::kLink);
+  scene.machine.write(Machine::kLink, "a script", 0755);
+  scene.entries.record(scene.record);
+  CHECK(scene.entries.recorded_origin(scene.record) == Machine::kLink);
+}
+
   CHECK(behind("/src/app/bin/app") == "/src/app");
   CHECK(behind("../../../src/./app/bin/app") == "/src/app");
   scene.machine.fs().make_link("/src/app/bin/app", "/usr/local/bin/other");

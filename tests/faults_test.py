@@ -195,6 +195,19 @@ class Adopted(JobTestCase):
         self.assert_runs("1.0")
         self.assert_same(checkout, listing(self.repository.path, [".git"]))
 
+    def test_going_back_to_a_checkout_that_fails_names_it_and_what_to_do(self):
+        self.adopt_checkout()
+        self.mcpctl("upgrade")
+        moved = self.repository.path.with_name("moved")
+        self.repository.path.rename(moved)
+        printed = self.mcpctl("rollback", "--to", "before", status=1)
+        self.assertIn(f"itself what fails: mend or restore {self.repository.path}, then "
+                      "'mcpctl rollback --to before' again; everything is as it was", printed)
+        self.assert_runs("1.0")
+        moved.rename(self.repository.path)
+        self.mcpctl("rollback", "--to", "before")
+        self.assert_runs("1.0")
+
     def test_fault_05_a_broken_first_release_is_undone_and_the_old_one_really_runs(self):
         self.adopt_checkout()
         self.repository.release("1.1", self.broken_when_installed("1.1"))
