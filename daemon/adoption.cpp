@@ -167,12 +167,12 @@ std::vector<std::string> EntryPoints::problems() const {
     const std::string link = escape_path(entry.link);
     if (!leads_to_launcher(entry)) {
       const Standing standing = at_link(entry);
-      const std::string found = standing.kind == Kind::kNothing ? "is missing"
-                                : standing.kind == Kind::kLink
-                                    ? "leads to " + escape_path(standing.target)
-                                    : "was replaced by something else";
-      problems.push_back(link + " " + found +
-                         ", not to its launcher: run 'mcpctl upgrade' to put it back");
+      const std::string found =
+          standing.kind == Kind::kNothing ? "is missing"
+          : standing.kind == Kind::kLink
+              ? "leads to " + escape_path(standing.target) + ", not to its launcher"
+              : "was replaced by something else";
+      problems.push_back(link + " " + found + ": run 'mcpctl upgrade' to put it back");
     } else if (!launcher_whole(entry)) {
       problems.push_back("the launcher behind " + link +
                          " was changed: run 'mcpctl upgrade' to put it back");

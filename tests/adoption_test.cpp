@@ -84,7 +84,13 @@ TEST_CASE("somebody's own link stays, and is named") {
   CHECK(scene.entries.put_back(scene.record) == std::vector<std::string>{Machine::kLink});
   CHECK(scene.standing().target == "/opt/mine");
   REQUIRE(scene.entries.problems().size() == 1);
-  CHECK(scene.entries.problems()[0].find("leads to /opt/mine") != std::string::npos);
+  CHECK(
+      scene.entries.problems()[0] ==
+      "/usr/local/bin/app leads to /opt/mine, not to its launcher: run 'mcpctl upgrade' to put it "
+      "back");
+  scene.machine.fs().remove_file(Machine::kLink);
+  CHECK(scene.entries.problems()[0] ==
+        "/usr/local/bin/app is missing: run 'mcpctl upgrade' to put it back");
 }
 
 TEST_CASE("a launcher that was changed is a problem, and made whole") {
@@ -105,12 +111,6 @@ TEST_CASE("a directory in the way is refused by name") {
   CHECK_THROWS_AS(scene.entries.record(scene.record), Error);
 }
 
-TEST_CASE("a checkout is found behind relative links and links to links") {
-  Scene scene;
-  const auto behind = [&](const std::string& target) {
-    scene.link(target);
-    return checkout_behind(scene.machine.fs(), scene.entry(), scene.standing());
-  };
 TEST_CASE("what to mend is the checkout, else what the link led to, else the file") {
   Scene scene;
   scene.entries.record(scene.machine.layout().state + "/nothing");
@@ -128,6 +128,12 @@ TEST_CASE("what to mend is the checkout, else what the link led to, else the fil
   CHECK(scene.entries.recorded_origin(scene.record) == Machine::kLink);
 }
 
+TEST_CASE("a checkout is found behind relative links and links to links") {
+  Scene scene;
+  const auto behind = [&](const std::string& target) {
+    scene.link(target);
+    return checkout_behind(scene.machine.fs(), scene.entry(), scene.standing());
+  };
   CHECK(behind("/src/app/bin/app") == "/src/app");
   CHECK(behind("../../../src/./app/bin/app") == "/src/app");
   scene.machine.fs().make_link("/src/app/bin/app", "/usr/local/bin/other");
