@@ -64,21 +64,21 @@ std::optional<Error> Recovery::recover() {
   log.enter(Phase::kRecovery);
   StepContext context(tools, plan, log);
   Transaction transaction(context, std::move(journal));
-  log.warning("recovery.started", {{"job", plan.job},
-                                   {"step", transaction.last_step()},
-                                   {"app", plan.app},
-                                   {"release", plan.to}});
+  // Nothing but the plan may be in the journal yet.
+  const std::string last = transaction.last_step(), step = last.empty() ? "begin" : last;
+  log.warning("recovery.started",
+              {{"job", plan.job}, {"step", step}, {"app", plan.app}, {"release", plan.to}});
   std::optional<Error> pending;
   if (const json* commit = transaction.committed()) {
     log.info("recovery.redone", {{"job", plan.job}});
     finisher.committed(context, transaction, commit_from_json(*commit));
   } else {
     lock_homes(context);
-    pending = finisher.undone(context, transaction,
-                              {{"reason", "the daemon was stopped in the middle of step '" +
-                                              transaction.last_step() + "'"},
-                               {"outcome", outcome_name(Outcome::kFailed)},
-                               {"interrupted", true}});
+    pending =
+        finisher.undone(context, transaction,
+                        {{"reason", "the daemon was stopped in the middle of step '" + step + "'"},
+                         {"outcome", outcome_name(Outcome::kFailed)},
+                         {"interrupted", true}});
   }
   events_.close(plan.job);
   return pending;

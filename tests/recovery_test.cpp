@@ -104,6 +104,20 @@ TEST_CASE("a recovery that is stopped anywhere goes on at the next start") {
   }
 }
 
+TEST_CASE("a job that was stopped before its first step says so") {
+  const Ordeal ordeal{upgraded(), upgrade_request(), 3};
+  for (std::uint64_t call = 1;; ++call) {
+    Machine machine(upgraded());
+    REQUIRE_FALSE(run_until_stopped(machine, ordeal, call, Loss::kNothing).empty());
+    if (!machine.fs().info(machine.layout().journal())) continue;
+    Engine engine(machine);
+    REQUIRE(engine.recover());
+    const std::string message = engine.records().read(3)->result->message;
+    CHECK(message.find("in the middle of step 'begin'") != std::string::npos);
+    return;
+  }
+}
+
 TEST_CASE("a home that cannot be reached leaves the recovery pending, and nothing else undone") {
   Machine machine(upgraded());
   const Ordeal ordeal{machine, upgrade_request(), 3};
