@@ -281,7 +281,7 @@ json Queries::job(const JobRecord& record) const {
   json document{{"job", record.id},
                 {"kind", kind_name(record.request.kind)},
                 {"app", app.empty() ? "mcp" : app},
-                {"mode", mode_name(record.request.mode)},
+                {"mode", manner_name(record.request)},
                 {"owner", record.by},
                 {"uid", record.uid},
                 {"state", record.result ? "finished"

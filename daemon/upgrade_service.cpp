@@ -210,10 +210,10 @@ json UpgradeService::cancel(JobId job, const Peer& peer) {
     }
     state = "committed";
   }
+  const std::string number = std::to_string(job);  // known by now, if none was given
   if (state == "committed") {
     return {{"job", job},
             {"state", state},
-  const std::string number = std::to_string(job);  // known by now, if none was given
             {"message", "too late, job " + number + " is committed: 'mcpctl rollback' goes back"}};
   }
   if (state == "cancelling") {
@@ -310,10 +310,10 @@ json UpgradeService::mark(const std::string& app_name, const std::string& action
     if (action == "unhold") marks.holds.erase(release);
   });
   const std::string what = release.empty() ? "unattended upgrades of " + app : "release " + release;
+  const std::string of_it = release.empty() ? "" : " " + release;
   const std::string done = action == "pin"     ? "is pinned: it is never removed"
                            : action == "unpin" ? "is not pinned"
                            : action == "hold"  ? "on hold until 'mcpctl unhold" + of_it + "'"
-  const std::string of_it = release.empty() ? "" : " " + release;
                                                : "not held any more";
   json reply{{"app", app}, {"message", what + " " + done}};
   if (!release.empty()) reply["release"] = release;
@@ -368,7 +368,7 @@ void UpgradeService::run_job(QueuedJob& job) {
   const JobEnvironment environment = this->environment();
   job.log->info("job.started",
                 {{"kind", kind_name(record.request.kind)},
-                 {"mode", mode_name(record.request.mode)},
+                 {"mode", manner_name(record.request)},
                  {"app", environment.configuration->application(record.request.app).name},
                  {"owner", record.by}});
   std::string failure;

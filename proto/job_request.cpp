@@ -91,6 +91,10 @@ std::string_view kind_name(JobKind kind) {
 
 std::string_view mode_name(Mode mode) { return mode == Mode::kQuick ? "quick" : "full"; }
 
+std::string_view manner_name(const JobRequest& request) {
+  return request.deep ? "deep" : mode_name(request.mode);
+}
+
 std::string_view policy_name(ConfigPolicy policy) {
   switch (policy) {
     case ConfigPolicy::kAuto:

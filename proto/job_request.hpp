@@ -35,6 +35,9 @@ struct JobRequest {
   bool no_wait = false;                        ///< Busy instead of queueing
 };
 
+/// The mode for people: "deep" for such a check.
+std::string_view manner_name(const JobRequest& request);
+
 nlohmann::json to_json(const JobRequest& request);
 /// Strict: unknown keys, wrong types and impossible values throw Error{kInvalidRequest, {field,
 /// reason}}.

@@ -97,7 +97,8 @@ class Commands(UnchangedCase):
                                    (["upgrade", "--full", "--force"], "done"),
                                    (["check"], "done"), (["check", "--deep"], "done")):
             with self.subTest(arguments=arguments):
-                lines, _, result = self.stream(*arguments)
+                lines, events, result = self.stream(*arguments)
+                self.assertEqual("--deep" in arguments, "(deep)" in events[0]["text"])
                 self.assertIn("disposition", lines[0])
                 self.assertEqual(outcome, result["outcome"])
 
