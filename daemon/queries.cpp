@@ -115,12 +115,9 @@ json Queries::application(const Application& app, bool verify) const {
   const ReleaseStore store(tools.fs, tools.layout, app.name);
   const EntryPoints entry_points(tools.fs, tools.layout, app.name, app.entry_points,
                                  tools.launcher);
-  json document{{"app", app.name},
-                {"paused", state.paused.has_value()},
-                {"left", state.left()},
-                {"entry_points", json::array()},
-                {"problems", json::array()},
-                {"last_job", last_job(app.name)}};
+  json document{{"app", app.name},           {"paused", state.paused.has_value()},
+                {"left", state.left()},      {"entry_points", json::array()},
+                {"problems", json::array()}, {"last_job", last_job(app.name)}};
   try {
     const bool active = entry_points.any_active();
     const bool left = state.left();
