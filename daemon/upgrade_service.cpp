@@ -392,9 +392,15 @@ void UpgradeService::end_unstored(QueuedJob& job, std::string failure) {
     failure += "; nothing was changed";
     keep_result(job.record, {Outcome::kFailed, failure, {}});
   }
-  if (job.log->finished()) return;
-  job.log->finish(Tier::kError, goes_on ? "job.needs_attention" : "job.failed",
-                  {{"message", failure}});
+  if (!job.log->finished()) {
+    job.log->finish(Tier::kError, goes_on ? "job.needs_attention" : "job.failed",
+                    {{"message", failure}});
+  }
+  try {
+    job.log->flush();
+  } catch (const Error&) {
+    // It was tried, so that those who watch can read it from memory.
+  }
 }
 
 void UpgradeService::drop_job(QueuedJob& job, const JobResult& result) {
