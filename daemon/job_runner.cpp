@@ -145,6 +145,19 @@ void JobRunner::remember_newest(const PreparedJob& job) {
   state_.update([&](State& state) { state.applications[job.app->name].newest = job.newest; });
 }
 
+void JobRunner::remember_health(const std::string& app, const JobResult& checked) {
+  const std::string release = checked.details.at("release");
+  const bool whole = !checked.details.at("damaged");
+  const auto state = state_.get();
+  const auto& health = state->application(app).health;
+  const auto known = health.find(release);
+  const bool news = known == health.end() || known->second.passed != whole;
+  if (!news || !state_.damage().empty()) return;
+  state_.update([&](State& changed) {
+    changed.applications[app].health[release] = {whole, checked.message, now()};
+  });
+}
+
 void JobRunner::run_check(const JobRecord& record, JobLog& log, const Cancellation& cancellation) {
   const auto state = state_.get();
   const Application& app = environment_.configuration->application(record.request.app);
@@ -155,12 +168,7 @@ void JobRunner::run_check(const JobRecord& record, JobLog& log, const Cancellati
   }
   const auto users = JobPlanner(environment_, *state, log, &cancellation).users(record);
   const JobResult result = check_current(environment_, record, users, log, cancellation);
-  if (state_.damage().empty()) {
-    state_.update([&](State& changed) {
-      changed.applications[app.name].health[result.details.at("release")] = {
-          !result.details.at("damaged"), result.message, now()};
-    });
-  }
+  remember_health(app.name, result);
   finisher().record_result(record.id, result, log);
 }
 
