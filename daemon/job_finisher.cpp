@@ -183,12 +183,14 @@ std::optional<Error> JobFinisher::undone(StepContext& context, Transaction& tran
   return std::nullopt;
 }
 
+void finish_log(const JobResult& result, JobLog& log) {
+  const FinalMessage message = final_message(result.outcome);
+  log.finish(message.tier, message.id, {{"message", result.message}}, concerned_by(result));
+}
+
 void JobFinisher::record_result(JobId job, const JobResult& result, JobLog& log) {
   write_result(job, result);
-  if (!has_ended(job)) {
-    const FinalMessage message = final_message(result.outcome);
-    log.finish(message.tier, message.id, {{"message", result.message}}, concerned_by(result));
-  }
+  if (!has_ended(job)) finish_log(result, log);
   log.flush();
 }
 

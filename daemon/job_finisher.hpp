@@ -20,6 +20,9 @@ struct Commit {
 nlohmann::json to_json(const Commit& commit);
 Commit commit_from_json(const nlohmann::json& json);
 
+/// Emits the final event of a job that came to this.
+void finish_log(const JobResult& result, JobLog& log);
+
 /// Ends jobs: after the commit record, and after an undo. Everything is idempotent, since a crash
 /// in between has it done again. Job thread only.
 class JobFinisher {

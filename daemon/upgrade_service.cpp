@@ -37,6 +37,7 @@ UpgradeService::UpgradeService(Tools tools, const Instance& instance,
       state_(tools.fs, tools.layout),
       events_(tools.fs, tools.layout),
       records_(tools.fs, tools.layout),
+      results_(records_),
       configuration_(std::move(configuration)),
       access_(make_access(instance.user_mode, geteuid(), configuration_->group)),
       last_earlier_job_(records_.highest()),
@@ -187,12 +188,7 @@ Ticket UpgradeService::submit(const JobRequest& request, const Peer& peer) {
 std::optional<JobResult> UpgradeService::result(JobId job) {
   // A result that is stored may still lack its final event: the recovery adds it.
   if (!settled_ && job <= last_earlier_job_) return std::nullopt;
-  {
-    const std::lock_guard lock(mutex_);
-    if (const auto kept = unstored_.find(job); kept != unstored_.end()) return kept->second.result;
-  }
-  const auto record = records_.read(job);
-  return record ? record->result : std::nullopt;
+  return results_.of(job);
 }
 
 json UpgradeService::cancel(JobId job, const Peer& peer) {
@@ -248,15 +244,15 @@ Queries UpgradeService::queries(const Peer& peer) const {
     problems.push_back(problem(damage));
   if (const std::string failure = events_.failure(); !failure.empty())
     problems.push_back(problem(failure));
+  view.unstored = results_.unstored();
+  for (const JobRecord& record : view.unstored) {
+    problems.push_back({{"what", "the result of job " + std::to_string(record.id) +
+                                     " could not be stored: " + record.result->message},
+                        {"remedy", "mend what is named; the next job stores it"}});
+  }
   {
     const std::lock_guard lock(mutex_);
     view.recovered_job = recovered_job_;
-    for (const auto& [job, record] : unstored_) {
-      view.unstored.push_back(record);
-      problems.push_back({{"what", "the result of job " + std::to_string(job) +
-                                       " could not be stored: " + record.result->message},
-                          {"remedy", "mend what is named; the next job stores it"}});
-    }
     if (!journal_damage_.empty()) problems.push_back(problem(journal_damage_));
   }
   if (const std::string pending = pending_for(peer); !pending.empty()) {
@@ -344,25 +340,6 @@ JobId UpgradeService::next_job(JobId job) {
   return 0;
 }
 
-void UpgradeService::keep_result(JobRecord record, JobResult result) {
-  record.result = std::move(result);
-  record.finished_at = now();
-  const std::lock_guard lock(mutex_);
-  unstored_[record.id] = std::move(record);
-}
-
-void UpgradeService::store_results() {
-  const auto kept = [this] {
-    const std::lock_guard lock(mutex_);
-    return unstored_;
-  }();
-  for (const auto& [job, record] : kept) {
-    records_.write(record);
-    const std::lock_guard lock(mutex_);
-    unstored_.erase(job);
-  }
-}
-
 void UpgradeService::run_job(QueuedJob& job) {
   const JobRecord& record = job.record;
   const JobEnvironment environment = this->environment();
@@ -373,7 +350,7 @@ void UpgradeService::run_job(QueuedJob& job) {
                  {"owner", record.by}});
   std::string failure;
   try {
-    store_results();
+    results_.store();
     records_.write(record);
     JobRunner runner(environment, state_, events_);
     runner.run(record, *job.log, job.cancellation, [this] { queue_.mark_committed(); });
@@ -384,33 +361,18 @@ void UpgradeService::run_job(QueuedJob& job) {
   events_.close(record.id);
 }
 
-void UpgradeService::end_unstored(QueuedJob& job, std::string failure) {
+void UpgradeService::end_unstored(QueuedJob& job, const std::string& failure) {
   // With a journal, recovery goes on with the job.
-  const bool goes_on = tools_.fs.info(tools_.layout.journal()).has_value();
-  const auto stored = records_.read(job.record.id);
-  if (!goes_on && !(stored && stored->result)) {
-    failure += "; nothing was changed";
-    keep_result(job.record, {Outcome::kFailed, failure, {}});
-  }
-  if (!job.log->finished()) {
-    job.log->finish(Tier::kError, goes_on ? "job.needs_attention" : "job.failed",
-                    {{"message", failure}});
-  }
-  try {
-    job.log->flush();
-  } catch (const Error&) {
-    // It was tried, so that those who watch can read it from memory.
+  if (tools_.fs.info(tools_.layout.journal())) {
+    tell_end({Outcome::kNotRestored, failure, {}}, *job.log);
+  } else {
+    results_.keep(job.record, {Outcome::kFailed, failure + "; nothing was changed", {}}, *job.log);
   }
 }
 
 void UpgradeService::drop_job(QueuedJob& job, const JobResult& result) {
-  try {
-    const auto environment = this->environment();
-    JobFinisher(tools_, state_, events_, environment.configuration->retention)
-        .record_result(job.record.id, result, *job.log);
-  } catch (const std::exception&) {
-    keep_result(job.record, result);
-  }
+  const auto retention = environment().configuration->retention;
+  results_.end({tools_, state_, events_, retention}, job.record, result, *job.log);
   events_.close(job.record.id);
 }
 

@@ -8,6 +8,7 @@
 
 #include "daemon/job_planner.hpp"
 #include "daemon/job_queue.hpp"
+#include "daemon/job_results.hpp"
 #include "daemon/policy.hpp"
 #include "daemon/queries.hpp"
 #include "daemon/recovery.hpp"
@@ -68,11 +69,7 @@ class UpgradeService final : public Service {
   void drop_job(QueuedJob& job, const JobResult& result);
   bool recover();
   /// Ends a job of which not even the result could be stored.
-  void end_unstored(QueuedJob& job, std::string failure);
-  /// Has everybody told the result of a job though it cannot be stored.
-  void keep_result(JobRecord record, JobResult result);
-  /// Tries again to store what keep_result() kept.
-  void store_results();
+  void end_unstored(QueuedJob& job, const std::string& failure);
   Queries queries(const Peer& peer) const;
 
   Tools tools_;
@@ -80,16 +77,16 @@ class UpgradeService final : public Service {
   StateStore state_;
   EventLog events_;
   JobRecords records_;
+  JobResults results_;
   mutable std::mutex mutex_;
   std::shared_ptr<const Configuration> configuration_;
   Access access_;
   std::string journal_damage_;
   std::optional<Error> pending_recovery_;
-  std::map<JobId, JobRecord> unstored_;  ///< ended jobs whose records could not be written, yet
-  JobId recovered_job_ = 0;              ///< whose recovery is under way or pending
-  std::atomic<bool> settled_{false};     ///< the first recovery has been tried
-  bool tidied_ = false;                  ///< job thread only
-  JobId last_earlier_job_ = 0;           ///< the last one of the daemon before this
+  JobId recovered_job_ = 0;           ///< whose recovery is under way or pending
+  std::atomic<bool> settled_{false};  ///< the first recovery has been tried
+  bool tidied_ = false;               ///< job thread only
+  JobId last_earlier_job_ = 0;        ///< the last one of the daemon before this
   TimePoint started_;
   JobQueue queue_;  ///< last: its thread uses everything above
 };
