@@ -82,26 +82,15 @@ bool CheckResult::fails_worse_than(const CheckResult& other) const {
          (!forbidden.empty() && other.forbidden.empty());
 }
 
-void Checker::start() {
-  if (!worker_) worker_ = processes_.start(WorkerKind::kCheck, who_);
-}
-
 std::vector<CheckResult> Checker::run(const std::vector<CheckRun>& runs, std::size_t at_once,
                                       const Cancellation* cancellation) {
   if (runs.empty()) return {};
   at_once = std::clamp<std::size_t>(at_once, 1, runs.size());
-  try {
-    // What the checks' user may have done to it since, or had it say unasked, counts for nothing.
-    if (worker_ && !worker_->link().is_quiet()) rest();
-    start();
-    WorkerLink& link = worker_->link();
+  return worker_.converse([&](WorkerLink& link) {
     link.limit(deadline_of(runs, at_once), cancellation);
     send_runs(link, runs, at_once);
-    return receive_results(link, who_, runs);
-  } catch (...) {
-    rest();
-    throw;
-  }
+    return receive_results(link, worker_.who(), runs);
+  });
 }
 
 }  // namespace mcpu

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "daemon/processes.hpp"
+#include "daemon/kept_worker.hpp"
 
 namespace mcpu {
 
@@ -51,16 +51,15 @@ struct CheckResult {
 
 inline constexpr std::size_t kCheckOutputBytes = 64 * 1024;
 
-/// Runs checks as one user, in a worker that starts with the first call and serves the following
-/// ones; it ends with this object, and at once when a call fails. One thread at a time.
+/// Runs checks as one user, in a worker. One thread at a time.
 class Checker {
  public:
-  Checker(ProcessPort& processes, Identity who) : processes_(processes), who_(std::move(who)) {}
+  Checker(ProcessPort& processes, Identity who)
+      : worker_(processes, WorkerKind::kCheck, std::move(who)) {}
 
-  /// Starts the worker ahead of need.
-  void start();
-  /// Ends the worker until the next call.
-  void rest() { worker_.reset(); }
+  /// As of KeptWorker.
+  void start() { worker_.start(); }
+  void rest() { worker_.rest(); }
   /// Runs checks side by side, at most `at_once` at a time. Results in the order of `runs`. Each
   /// has its own deadline; all their processes are gone when it returns. Throws Error{kCancelled},
   /// kWorker; a failing check is a result, not an error.
@@ -68,9 +67,7 @@ class Checker {
                                const Cancellation* cancellation);
 
  private:
-  ProcessPort& processes_;
-  Identity who_;
-  std::unique_ptr<Worker> worker_;
+  KeptWorker worker_;
 };
 
 }  // namespace mcpu

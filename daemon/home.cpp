@@ -72,18 +72,14 @@ void receive_content(WorkerLink& link, const Identity& who, const FileState& sta
 }  // namespace
 
 Home::Home(ProcessPort& processes, Identity who, std::vector<ManagedFile> files)
-    : processes_(processes), who_(std::move(who)), files_(std::move(files)) {}
+    : processes_(processes),
+      worker_(processes, WorkerKind::kConfig, std::move(who)),
+      files_(std::move(files)) {}
 
 void Home::limit(Deadline deadline, const Cancellation* cancellation) {
   deadline_ = deadline;
   cancellation_ = cancellation;
 }
-
-void Home::start() {
-  if (!worker_) worker_ = processes_.start(WorkerKind::kConfig, who_);
-}
-
-void Home::rest() { worker_.reset(); }
 
 template <typename Talk>
 auto Home::ask(WorkerLink& link, const json& request, Deadline deadline, Talk talk) {
@@ -94,7 +90,7 @@ auto Home::ask(WorkerLink& link, const json& request, Deadline deadline, Talk ta
   } catch (const Error& error) {
     if (error.code() != Code::kTimeout) throw;
     throw Error(Code::kTimeout,
-                "the home of " + who_.name + ", " + escape_path(who_.home) +
+                "the home of " + who().name + ", " + escape_path(who().home) +
                     ", does not answer: see whether its file system is mounted and alive",
                 error.context());
   }
@@ -102,59 +98,50 @@ auto Home::ask(WorkerLink& link, const json& request, Deadline deadline, Talk ta
 
 template <typename Talk>
 auto Home::converse(const json& request, Deadline deadline, Talk talk) {
-  try {
-    // Its user may have ended it since the last call, and what it says unasked is no answer.
-    if (worker_ && !worker_->link().is_quiet()) worker_.reset();
-    start();
-    return ask(worker_->link(), request, deadline, talk);
-  } catch (...) {
-    // Where the conversation stands is unknown, and a worker that lied is not asked again.
-    worker_.reset();
-    throw;
-  }
+  return worker_.converse([&](WorkerLink& link) { return ask(link, request, deadline, talk); });
 }
 
 HomeLock Home::lock(std::chrono::milliseconds wait) {
-  auto request = to_request("lock", who_, {});
+  auto request = to_request("lock", who(), {});
   request["wait_ms"] = wait.count();
   const auto deadline = std::min(deadline_, std::chrono::steady_clock::now() + wait + kAnswer);
-  HomeLock holder = processes_.start(WorkerKind::kLock, who_);
+  HomeLock holder = processes_.start(WorkerKind::kLock, who());
   ask(holder->link(), request, deadline, [](WorkerLink& link) { return link.receive(); });
   return holder;
 }
 
 FileState Home::receive_state(WorkerLink& link, const ManagedFile& file) {
   const auto message = link.receive();
-  auto state = reading(who_, [&] {
+  auto state = reading(who(), [&] {
     try {
       return file_state_from_json(message.at("state"));
     } catch (const Error& error) {
-      throw lie(who_, error.what());
+      throw lie(who(), error.what());
     }
   });
-  if (state.path != file.path) throw lie(who_, "spoke of a file it was not asked for");
-  if (state.mode > 07777) throw lie(who_, "sent an impossible mode of " + escape_path(file.path));
+  if (state.path != file.path) throw lie(who(), "spoke of a file it was not asked for");
+  if (state.mode > 07777) throw lie(who(), "sent an impossible mode of " + escape_path(file.path));
   state.problem = bounded(std::move(state.problem));
   if (state.problem.empty() && state.size_bytes > kMaxManagedFileBytes) {
-    throw lie(who_, "announced an impossible size of " + escape_path(file.path));
+    throw lie(who(), "announced an impossible size of " + escape_path(file.path));
   }
   return state;
 }
 
 std::vector<FileState> Home::save(const Sink& sink) {
-  return converse(to_request("save", who_, files_), deadline_, [&](WorkerLink& link) {
+  return converse(to_request("save", who(), files_), deadline_, [&](WorkerLink& link) {
     std::vector<FileState> states;
     for (const auto& file : files_) {
       states.push_back(receive_state(link, file));
       const auto& state = states.back();
-      if (state.exists && state.problem.empty()) receive_content(link, who_, state, sink);
+      if (state.exists && state.problem.empty()) receive_content(link, who(), state, sink);
     }
     return states;
   });
 }
 
 std::vector<FileState> Home::inspect() {
-  return converse(to_request("inspect", who_, files_), deadline_, [&](WorkerLink& link) {
+  return converse(to_request("inspect", who(), files_), deadline_, [&](WorkerLink& link) {
     std::vector<FileState> states;
     for (const auto& file : files_) states.push_back(receive_state(link, file));
     return states;
@@ -162,11 +149,12 @@ std::vector<FileState> Home::inspect() {
 }
 
 std::vector<std::string> Home::parse() {
-  return converse(to_request("parse", who_, files_), deadline_, [&](WorkerLink& link) {
+  return converse(to_request("parse", who(), files_), deadline_, [&](WorkerLink& link) {
     const auto answer = link.receive();
     auto problems =
-        reading(who_, [&] { return answer.at("problems").get<std::vector<std::string>>(); });
-    if (problems.size() > files_.size()) throw lie(who_, "sent more problems than there are files");
+        reading(who(), [&] { return answer.at("problems").get<std::vector<std::string>>(); });
+    if (problems.size() > files_.size())
+      throw lie(who(), "sent more problems than there are files");
     for (auto& problem : problems) problem = bounded(std::move(problem));
     return problems;
   });
@@ -179,7 +167,7 @@ RestoreResult Home::restore(const FileState& wanted, const std::string& content,
     throw Error(Code::kCorrupt, "the saved content of " + escape_path(wanted.path) +
                                     " is not the one that was saved: it is not put back");
   }
-  auto request = to_request("restore", who_, {});
+  auto request = to_request("restore", who(), {});
   request["wanted"] = to_json(wanted);
   if (expected) request["expected"] = to_json(*expected);
   return converse(request, deadline_, [&](WorkerLink& link) {
@@ -187,7 +175,7 @@ RestoreResult Home::restore(const FileState& wanted, const std::string& content,
       link.send_bytes(std::string_view(content).substr(at, kPieceBytes));
     }
     const auto answer = link.receive();
-    return reading(who_, [&] {
+    return reading(who(), [&] {
       return RestoreResult{wanted.path, answer.at("restored").get<bool>(),
                            bounded(answer.at("problem").get<std::string>())};
     });
@@ -195,42 +183,42 @@ RestoreResult Home::restore(const FileState& wanted, const std::string& content,
 }
 
 void Home::clean() {
-  converse(to_request("clean", who_, files_), deadline_,
+  converse(to_request("clean", who(), files_), deadline_,
            [](WorkerLink& link) { return link.receive(); });
 }
 
 void Home::empty_directory(const std::string& directory) {
-  auto request = to_request("empty_directory", who_, {});
+  auto request = to_request("empty_directory", who(), {});
   request["directory"] = escape_path(directory);
   converse(request, deadline_, [](WorkerLink& link) { return link.receive(); });
 }
 
 void Home::fill_scratch(const std::string& directory) {
-  auto request = to_request("fill_scratch", who_, files_);
+  auto request = to_request("fill_scratch", who(), files_);
   request["directory"] = escape_path(directory);
   converse(request, deadline_, [](WorkerLink& link) { return link.receive(); });
 }
 
 StaleFound Home::find_stale(const StaleQuery& query) {
-  auto request = to_request("find_stale", who_, {});
+  auto request = to_request("find_stale", who(), {});
   request["query"] = to_json(query);
   return converse(request, deadline_, [&](WorkerLink& link) {
     const auto answer = link.receive();
-    return reading(who_, [&] { return stale_found_from_json(answer.at("found"), query); });
+    return reading(who(), [&] { return stale_found_from_json(answer.at("found"), query); });
   });
 }
 
 bool Home::remove_stale(const StaleLink& link) {
-  auto request = to_request("remove_stale", who_, {});
+  auto request = to_request("remove_stale", who(), {});
   request["link"] = to_json(link);
   return converse(request, deadline_, [&](WorkerLink& worker) {
     const auto answer = worker.receive();
-    return reading(who_, [&] { return answer.at("removed").get<bool>(); });
+    return reading(who(), [&] { return answer.at("removed").get<bool>(); });
   });
 }
 
 void Home::put_back_stale(const StaleLink& link) {
-  auto request = to_request("put_back_stale", who_, {});
+  auto request = to_request("put_back_stale", who(), {});
   request["link"] = to_json(link);
   converse(request, deadline_, [](WorkerLink& worker) { return worker.receive(); });
 }

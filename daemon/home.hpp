@@ -9,7 +9,7 @@
 
 #include "daemon/digest.hpp"
 #include "daemon/file_system.hpp"
-#include "daemon/processes.hpp"
+#include "daemon/kept_worker.hpp"
 #include "daemon/stale.hpp"
 
 namespace mcpu {
@@ -60,21 +60,18 @@ struct RestoreResult {
 /// of nobody else. No descriptor with the lock comes here: it may be of a file system that hangs.
 using HomeLock = std::unique_ptr<Worker>;
 
-/// One user's home, reached only through a worker with that user's rights. The worker starts with
-/// the first call and serves the following ones, one at a time; it ends with this object, and at
-/// once when a call fails in any way: the next one starts another. It also dies with the thread
-/// that started it, which therefore lets the home rest(). One thread at a time. `who.home` that is
-/// missing or denied: Error{kIo} naming it.
+/// One user's home, reached only through a worker with that user's rights, which serves one call
+/// after the other. One thread at a time. `who.home` that is missing or denied: Error{kIo} naming
+/// it.
 class Home {
  public:
   Home(ProcessPort& processes, Identity who, std::vector<ManagedFile> files);
 
-  /// Starts the worker ahead of need.
-  void start();
-  /// Ends the worker until the next call.
-  void rest();
+  /// As of KeptWorker.
+  void start() { worker_.start(); }
+  void rest() { worker_.rest(); }
 
-  const Identity& who() const { return who_; }
+  const Identity& who() const { return worker_.who(); }
   const std::vector<ManagedFile>& files() const { return files_; }
   void limit(Deadline deadline, const Cancellation* cancellation);
 
@@ -124,9 +121,8 @@ class Home {
   FileState receive_state(WorkerLink& link, const ManagedFile& file);
 
   ProcessPort& processes_;
-  Identity who_;
+  KeptWorker worker_;
   std::vector<ManagedFile> files_;
-  std::unique_ptr<Worker> worker_;
   Deadline deadline_ = Deadline::max();
   const Cancellation* cancellation_ = nullptr;
 };

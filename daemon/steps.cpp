@@ -13,27 +13,29 @@ StepContext::StepContext(Tools the_tools, const Plan& the_plan, JobLog& the_log)
       entry_points(tools.fs, tools.layout, plan.app, plan.entry_points, tools.launcher) {
   // All of them now: later, threads look for theirs at the same time.
   for (const ManagedUser& user : plan.users) {
-    homes_.try_emplace(user.who.uid, tools.processes, user.who, plan.files);
-    checkers_.try_emplace(user.who.uid, tools.processes, user.who);
+    workers_.try_emplace(user.who.uid, Workers{Home(tools.processes, user.who, plan.files),
+                                               Checker(tools.processes, user.who)});
   }
 }
 
 Home& StepContext::home(const ManagedUser& user, std::chrono::seconds deadline) {
-  Home& home = homes_.at(user.who.uid);
+  Home& home = workers_.at(user.who.uid).home;
   home.limit(std::chrono::steady_clock::now() + deadline, running.cancellation);
   return home;
 }
 
 void StepContext::rest(const ManagedUser& user) {
-  homes_.at(user.who.uid).rest();
-  checkers_.at(user.who.uid).rest();
+  Workers& workers = workers_.at(user.who.uid);
+  workers.home.rest();
+  workers.checker.rest();
 }
 
 void StepContext::start_workers() {
   if (plan.users.size() != 1) return;
   try {
-    if (!plan.users.front().homeless) homes_.begin()->second.start();
-    checkers_.begin()->second.start();
+    Workers& workers = workers_.begin()->second;
+    if (!plan.users.front().homeless) workers.home.start();
+    workers.checker.start();
   } catch (const Error&) {
     // Whoever needs them says so.
   }

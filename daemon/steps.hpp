@@ -83,7 +83,7 @@ struct StepContext {
   /// the whole job, or the part of it that runs on a thread of its own. Any thread, one for a user.
   Home& home(const ManagedUser& user, std::chrono::seconds deadline);
   /// Checks as a user of the plan, as for home().
-  Checker& checker(const ManagedUser& user) { return checkers_.at(user.who.uid); }
+  Checker& checker(const ManagedUser& user) { return workers_.at(user.who.uid).checker; }
   /// Ends the user's workers until they are asked again.
   void rest(const ManagedUser& user);
   /// Starts the workers of a job with one user, which will be needed soon, ahead of need: what
@@ -101,8 +101,12 @@ struct StepContext {
   std::vector<ManagedUser> users_with_home() const;
 
  private:
-  std::map<std::uint32_t, Home> homes_;
-  std::map<std::uint32_t, Checker> checkers_;
+  /// What works as one user.
+  struct Workers {
+    Home home;
+    Checker checker;
+  };
+  std::map<std::uint32_t, Workers> workers_;  ///< by uid
 };
 
 /// What the journal knows of a step that is being undone.
