@@ -14,9 +14,6 @@ namespace {
 
 using nlohmann::json;
 
-/// Far more than any way back reaches: older releases are pruned.
-constexpr std::size_t kMaxHistory = 100;
-
 struct FinalMessage {
   Tier tier;
   const char* id;
@@ -60,13 +57,9 @@ json to_json(const Commit& commit) {
   for (const PrivateLine& line : commit.private_lines) {
     private_lines.push_back({{"uid", line.uid}, {"text", line.text}});
   }
-  return {{"result", to_json(commit.result)},
-          {"history", to_json(commit.history)},
-          {"hold", commit.hold},
-          {"clear_denied", commit.clear_denied},
-          {"lines", commit.lines},
-          {"private_lines", private_lines},
-          {"changelog", commit.changelog}};
+  return {{"result", to_json(commit.result)},    {"history", to_json(commit.history)},
+          {"clear_denied", commit.clear_denied}, {"lines", commit.lines},
+          {"private_lines", private_lines},      {"changelog", commit.changelog}};
 }
 
 Commit commit_from_json(const json& document) {
@@ -74,7 +67,6 @@ Commit commit_from_json(const json& document) {
     Commit commit;
     commit.result = job_result_from_json(document.at("result"));
     commit.history = history_from_json(document.at("history"));
-    commit.hold = document.at("hold");
     commit.clear_denied = document.at("clear_denied");
     commit.lines = document.at("lines").get<std::vector<std::string>>();
     for (const json& line : document.value("private_lines", json::array())) {
@@ -91,18 +83,7 @@ Commit commit_from_json(const json& document) {
 void JobFinisher::update_state(const Plan& plan, const Commit& commit) {
   state_.update([&](State& state) {
     ApplicationState& app = state.applications[plan.app];
-    const bool known = std::ranges::any_of(
-        app.history, [&](const HistoryEntry& entry) { return entry.job == plan.job; });
-    if (!known) app.history.push_back(commit.history);
-    if (app.history.size() > kMaxHistory) app.history.erase(app.history.begin());
-    app.holds.erase(plan.to);
-    if (!commit.hold.empty()) {
-      app.holds[commit.hold] = {"rolled back from in job " + std::to_string(plan.job),
-                                commit.history.time};
-    }
-    if (plan.to != kBefore) {
-      app.health[plan.to] = {true, "all checks passed", commit.history.time};
-    }
+    app.record_switch(commit.history);
     const ReleaseStore store(tools_.fs, tools_.layout, plan.app);
     std::erase_if(app.health, [&](const auto& one) { return !store.exists(one.first); });
     state.next_job = std::max(state.next_job, plan.job + 1);

@@ -11,7 +11,6 @@ namespace mcpu {
 struct Commit {
   JobResult result;
   HistoryEntry history;
-  std::string hold;                ///< release to hold: rolled back from
   std::string clear_denied;        ///< digest whose mark goes
   std::vector<std::string> lines;  ///< of the summary
   std::vector<PrivateLine> private_lines;

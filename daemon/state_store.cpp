@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "daemon/durable.hpp"
+#include "daemon/state_rebuild.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -13,6 +14,8 @@ using nlohmann::json;
 
 constexpr int kFormat = 1;
 constexpr std::uint64_t kMaxStateBytes = 16 << 20;
+/// Far more than any way back reaches: older releases are pruned.
+constexpr std::size_t kMaxHistory = 100;
 
 JobKind kind_from(const std::string& name) {
   return name == "rollback" ? JobKind::kRollback : JobKind::kUpgrade;
@@ -94,6 +97,19 @@ std::string release_before(const std::vector<HistoryEntry>& history, const std::
   return "";
 }
 
+void ApplicationState::record_switch(const HistoryEntry& entry) {
+  const bool known =
+      std::ranges::any_of(history, [&](const auto& one) { return one.job == entry.job; });
+  if (!known) history.push_back(entry);
+  if (history.size() > kMaxHistory) history.erase(history.begin());
+  holds.erase(entry.to);
+  const bool left_release = !entry.from.empty() && entry.from != kBefore;
+  if (entry.kind == JobKind::kRollback && left_release) {
+    holds[entry.from] = {"rolled back from in job " + std::to_string(entry.job), entry.time};
+  }
+  if (entry.to != kBefore) health[entry.to] = {true, "all checks passed", entry.time};
+}
+
 const ApplicationState& State::application(const std::string& name) const {
   static const ApplicationState kNone;
   const auto found = applications.find(name);
@@ -134,17 +150,27 @@ StateStore::StateStore(FileSystem& fs, const Layout& layout)
   load();
 }
 
-void StateStore::load() {
+void StateStore::load_missing() {
   const std::string path = layout_.state_file();
   const std::string prefix = base_name(path) + ".corrupt-";
-  if (!fs_.info(path)) {
-    for (const std::string& name : fs_.list(layout_.state)) {
-      if (!name.starts_with(prefix)) continue;
-      damage_ = path + " is missing, and a damaged one was set aside as " + name +
-                ": put a good copy in its place, or remove " + name + " to start without history";
-    }
-    return;
+  for (const std::string& name : fs_.list(layout_.state)) {
+    if (!name.starts_with(prefix)) continue;
+    damage_ = path + " is missing, and a damaged one was set aside as " + name +
+              ": put a good copy in its place, or remove " + name +
+              " to go on with what the jobs' records tell";
   }
+  if (!damage_.empty()) return;
+  State rebuilt = state_from_records(JobRecords(fs_, layout_));
+  if (!rebuilt.applications.empty()) {
+    loss_ = path + " is missing: the history was made again from the jobs' records, but pins, " +
+            "holds and pauses are lost";
+  }
+  state_ = std::make_shared<State>(std::move(rebuilt));
+}
+
+void StateStore::load() {
+  const std::string path = layout_.state_file();
+  if (!fs_.info(path)) return load_missing();
   std::string reason;
   try {
     state_ =
@@ -163,7 +189,7 @@ void StateStore::load() {
   try {
     const std::string aside = set_aside(fs_, path);
     damage_ += "; set aside as " + aside + ": put a good copy in its place, or remove " +
-               base_name(aside) + " to start without history";
+               base_name(aside) + " to go on with what the jobs' records tell";
   } catch (const Error& error) {
     damage_ += std::string("; it could not be set aside either: ") + error.what();
   }
@@ -179,6 +205,11 @@ std::string StateStore::damage() const {
   return damage_;
 }
 
+std::string StateStore::loss() const {
+  const std::lock_guard lock(mutex_);
+  return loss_;
+}
+
 void StateStore::update(const std::function<void(State&)>& change) {
   const std::lock_guard serial(update_mutex_);
   if (const std::string damage = this->damage(); !damage.empty()) {
@@ -189,6 +220,7 @@ void StateStore::update(const std::function<void(State&)>& change) {
   write_durably(fs_, layout_.state_file(), to_json(*next).dump(1) + "\n", 0600);
   const std::lock_guard lock(mutex_);
   state_ = std::move(next);
+  loss_.clear();
 }
 
 }  // namespace mcpu

@@ -58,6 +58,10 @@ struct ApplicationState {
 
   /// What stood before adoption stands there again, put back by a rollback.
   bool left() const { return !history.empty() && history.back().to == kBefore; }
+  /// What follows from a committed switch: its place in the history, the health of the release that
+  /// passed its checks, and that nothing unattended returns to one that was rolled back from.
+  /// Idempotent.
+  void record_switch(const HistoryEntry& entry);
 };
 
 struct State {
@@ -73,7 +77,8 @@ struct State {
 class StateStore {
  public:
   /// Reads state.json. Damage does not throw: the file is set aside as state.json.corrupt-TIME, and
-  /// `damage()` says so from then on, also after a restart.
+  /// `damage()` says so from then on, also after a restart. One that is missing is made again from
+  /// the jobs' records; `loss()` says so until the next update.
   StateStore(FileSystem& fs, const Layout& layout);
 
   std::shared_ptr<const State> get() const;
@@ -82,9 +87,12 @@ class StateStore {
   void update(const std::function<void(State&)>& change);
   /// What is damaged and what to do; empty: all is well.
   std::string damage() const;
+  /// What is not known any more; empty: nothing is lost.
+  std::string loss() const;
 
  private:
   void load();
+  void load_missing();
 
   FileSystem& fs_;
   Layout layout_;
@@ -92,6 +100,7 @@ class StateStore {
   std::mutex update_mutex_;
   std::shared_ptr<const State> state_;
   std::string damage_;
+  std::string loss_;
 };
 
 nlohmann::json to_json(const HistoryEntry& entry);

@@ -44,7 +44,6 @@ Commit summarize(const JobRecord& record, const PreparedJob& job, const StepCont
                           (plan.from.empty() ? "" : " from " + shown(plan.from));
   if (plan.from.empty() && !rollback) commit.result.message = "installed " + plan.to;
   commit.history = {plan.job, now(), plan.kind, plan.mode, plan.from, plan.to, record.by};
-  if (rollback && !plan.from.empty() && plan.from != kBefore) commit.hold = plan.from;
   commit.clear_denied = job.clear_denied;
 
   auto& lines = commit.lines;
@@ -62,7 +61,8 @@ Commit summarize(const JobRecord& record, const PreparedJob& job, const StepCont
   lines.push_back("time     " + seconds(duration));
   lines.push_back("next     " + next_line(job));
   commit.changelog = job.changelog;
-  commit.result.details = {{"from", plan.from},
+  commit.result.details = {{"app", plan.app},
+                           {"from", plan.from},
                            {"to", plan.to},
                            {"added", job.changes.added.size()},
                            {"changed", job.changes.changed.size()},

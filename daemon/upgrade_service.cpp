@@ -242,6 +242,10 @@ Queries UpgradeService::queries(const Peer& peer) const {
   std::vector<json> problems;
   if (const std::string damage = state_.damage(); !damage.empty())
     problems.push_back(problem(damage));
+  if (const std::string loss = state_.loss(); !loss.empty()) {
+    problems.push_back({{"what", loss},
+                        {"remedy", "set again what you need with 'mcpctl pin' and 'mcpctl hold'"}});
+  }
   if (const std::string failure = events_.failure(); !failure.empty())
     problems.push_back(problem(failure));
   view.unstored = results_.unstored();
@@ -348,6 +352,9 @@ void UpgradeService::run_job(QueuedJob& job) {
                  {"mode", manner_name(record.request)},
                  {"app", environment.configuration->application(record.request.app).name},
                  {"owner", record.by}});
+  if (const std::string loss = state_.loss(); !loss.empty()) {
+    job.log->warning("state.rebuilt", {{"loss", loss}});
+  }
   std::string failure;
   try {
     results_.store();

@@ -110,6 +110,7 @@ constexpr auto kMessages = std::to_array<Message>({
     {"stale.removed", "removed the stale link {link}, which led to {target}"},
     {"stale.skipped", "old installations of {user} left alone: {reason}"},
     {"state.damaged", "{file} is damaged and was set aside as {aside}"},
+    {"state.rebuilt", "{loss}"},
     {"summary.line", "{text}"},
     {"unattended.skipped", "skipped {release}: {reason}"},
     {"undo.done", "everything is as it was before this job{but}"},

@@ -75,6 +75,22 @@ class BadState(UnchangedCase):
         self.start_with(b"{broken")
         self.assertIn("PROBLEM", self.mcpctl("status", status=6))
 
+    def test_a_state_that_is_gone_is_made_again_from_the_jobs_and_what_is_lost_is_told(self):
+        self.daemon.start()
+        self.mcpctl("pin", "1.0.0")
+        self.repository.release("1.1.0")
+        self.mcpctl("upgrade", "--to", "1.1.0")
+        self.daemon.stop()
+        self.file.unlink()
+        self.daemon.start()
+        [problem] = self.problems()
+        self.assertIn("pins", problem["what"])
+        self.assertIn("mcpctl pin", problem["remedy"])
+        self.assertFalse(self.file.exists(), "looking changes nothing")
+        self.assertRegex(self.mcpctl("rollback"), r"\[WARNING\].*pins")
+        self.assertEqual("hello from demo 1.0.0\n", self.sandbox.demo().stdout)
+        self.assertEqual([], self.problems())
+
     def test_state_of_a_newer_format_is_left_where_it_is(self):
         newer = json.dumps(json.loads(self.good) | {"format": 99}).encode()
         self.start_with(newer)

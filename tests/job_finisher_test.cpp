@@ -77,7 +77,6 @@ TEST_CASE("a commit record is read as it was written") {
   Commit commit;
   commit.result = {Outcome::kDone, "upgraded", {{"to", "1.1.0-bb"}}};
   commit.history = {12, now(), JobKind::kRollback, Mode::kFull, "a", "b", "anna"};
-  commit.hold = "1.0.0-aa";
   commit.clear_denied = "00ff";
   commit.lines = {"from     a"};
   commit.changelog = {"- new"};
@@ -85,7 +84,6 @@ TEST_CASE("a commit record is read as it was written") {
   CHECK(read.result.message == "upgraded");
   CHECK(read.history.by == "anna");
   CHECK(read.history.kind == JobKind::kRollback);
-  CHECK(read.hold == commit.hold);
   CHECK(read.clear_denied == commit.clear_denied);
   CHECK(read.lines == commit.lines);
   CHECK(read.changelog == commit.changelog);
@@ -93,7 +91,7 @@ TEST_CASE("a commit record is read as it was written") {
 
 TEST_CASE("a commit record with something missing is corrupt, not a crash") {
   auto document = to_json(Commit());
-  for (const char* key : {"result", "history", "hold", "clear_denied", "lines", "changelog"}) {
+  for (const char* key : {"result", "history", "clear_denied", "lines", "changelog"}) {
     auto damaged = document;
     damaged.erase(key);
     CHECK(error_of([&] { commit_from_json(damaged); }).code() == Code::kCorrupt);

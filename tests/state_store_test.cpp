@@ -62,6 +62,25 @@ TEST_CASE("a state is read back as it was stored") {
   CHECK(store.get()->application("unknown").history.empty());
 }
 
+TEST_CASE("a rollback holds the release it leaves until somebody goes back there") {
+  ApplicationState app;
+  const auto holds = [&](JobId job, JobKind kind, const char* from, const char* to) {
+    const HistoryEntry entry{job, now(), kind, Mode::kQuick, from, to, "anna"};
+    app.record_switch(entry);
+    app.record_switch(entry);  // as a recovery does
+    CHECK(app.history.size() == job);
+    return app.holds.size() == 1 ? app.holds.begin()->first : "";
+  };
+  CHECK(holds(1, JobKind::kUpgrade, "", "a").empty());
+  CHECK(holds(2, JobKind::kUpgrade, "a", "b").empty());
+  CHECK(holds(3, JobKind::kRollback, "b", "a") == "b");
+  CHECK(holds(4, JobKind::kUpgrade, "a", "b").empty());
+  CHECK(holds(5, JobKind::kRollback, "b", kBefore) == "b");
+  CHECK(holds(6, JobKind::kRollback, kBefore, "a") == "b");
+  CHECK(app.health.at("a").passed);
+  CHECK_FALSE(app.health.contains(kBefore));
+}
+
 TEST_CASE("an update that is stopped anywhere leaves the old or the new state") {
   for (const Loss loss : {Loss::kNothing, Loss::kUnsynced}) {
     for (std::uint64_t call = 1;; ++call) {
