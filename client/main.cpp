@@ -43,6 +43,7 @@ int run(const Arguments& arguments, Screen& screen) {
   };
   DaemonAccess daemon(choose_instance(arguments.instance), interrupts, note);
   Session session{arguments, screen, daemon};
+  if (!arguments.json) screen.add_to_commands(instance_hint(daemon.choice().options));
   if (arguments.verbose) {
     note(std::string("using ") +
          (daemon.choice().instance.user_mode ? "your own instance" : "the system's instance") +
@@ -59,24 +60,21 @@ int run(const Arguments& arguments, Screen& screen) {
 
 int run_line(const std::vector<std::string>& words) {
   const bool json = std::find(words.begin(), words.end(), "--json") != words.end();
-  Arguments arguments;
+  Screen screen;
   try {
     const CommandLine line = parse_command_line(words);
-    arguments = line.arguments;
-    Screen screen(arguments.color);
+    screen.use_color(line.arguments.color);
     if (!line.text.empty()) {
       screen.print(line.text);
       screen.finish();
       return 0;
     }
-    return run(arguments, screen);
+    return run(line.arguments, screen);
   } catch (const Error& error) {
-    Screen screen(arguments.color);
     return report(error, json, screen);
   } catch (const Interrupted&) {
     return kExitInterrupted;
   } catch (const std::exception& error) {
-    Screen screen(arguments.color);
     return report(
         Error(Code::kInternal, std::string("a mistake in mcpctl itself: ") + error.what()), json,
         screen);

@@ -55,6 +55,25 @@ Screen::Screen(ColorChoice color)
       paint_(coloured(STDOUT_FILENO, color)),
       error_paint_(coloured(STDERR_FILENO, color)) {}
 
+void Screen::use_color(ColorChoice color) {
+  paint_ = Paint(coloured(STDOUT_FILENO, color));
+  error_paint_ = Paint(coloured(STDERR_FILENO, color));
+}
+
+std::string Screen::with_options(std::string_view text) const {
+  constexpr std::string_view kCommand = "'mcpctl ";
+  std::string whole(text);
+  if (options_.empty()) return whole;
+  for (std::size_t at = whole.find(kCommand); at != std::string::npos;
+       at = whole.find(kCommand, at)) {
+    at = whole.find('\'', at + kCommand.size());
+    if (at == std::string::npos) break;
+    whole.insert(at, options_);
+    at += options_.size() + 1;
+  }
+  return whole;
+}
+
 Screen::~Screen() { clear_transient(); }
 
 std::size_t Screen::width() const {
@@ -68,7 +87,7 @@ void Screen::write_out(std::string_view text) {
 
 void Screen::print(std::string_view text) {
   clear_transient();
-  std::string whole(text);
+  std::string whole = with_options(text);
   if (whole.empty() || whole.back() != '\n') whole += '\n';
   write_out(whole);
 }
@@ -87,7 +106,7 @@ void Screen::clear_transient() {
 
 void Screen::note(std::string_view text) {
   clear_transient();
-  write_all(STDERR_FILENO, std::string(text) + "\n");
+  write_all(STDERR_FILENO, with_options(text) + "\n");
 }
 
 void Screen::finish() {

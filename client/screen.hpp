@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "client/arguments.hpp"
 #include "client/render.hpp"
@@ -14,10 +15,15 @@ namespace mcpu {
 /// dropped without a word; what could not be written for another reason is said at the end.
 class Screen {
  public:
-  explicit Screen(ColorChoice color);
+  explicit Screen(ColorChoice color = ColorChoice::kAuto);
   Screen(const Screen&) = delete;
   Screen& operator=(const Screen&) = delete;
   ~Screen();
+
+  void use_color(ColorChoice color);
+  /// The daemon names commands as 'mcpctl upgrade' and cannot know how it is reached: from now on
+  /// they are shown with these options (instance_hint()), so that they can be pasted into a shell.
+  void add_to_commands(std::string options) { options_ = std::move(options); }
 
   const Paint& paint() const { return paint_; }
   const Paint& error_paint() const { return error_paint_; }
@@ -36,8 +42,10 @@ class Screen {
   void finish();
 
  private:
+  std::string with_options(std::string_view text) const;
   void write_out(std::string_view text);
 
+  std::string options_;
   bool live_;
   Paint paint_;
   Paint error_paint_;

@@ -294,7 +294,7 @@ EventReader::Events EventReader::read_file(JobId job, std::uint64_t from, std::u
   }
   if (!found && job != 0) {
     const std::string what = "job " + std::to_string(job);
-    throw Error(Code::kNotFound, "there is no log of " + what + ": see mcpctl jobs",
+    throw Error(Code::kNotFound, "there is no log of " + what + ": see 'mcpctl jobs'",
                 {{"what", what}});
   }
   return events;

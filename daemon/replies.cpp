@@ -20,7 +20,7 @@ Reply error_reply(const std::exception& error) {
   }
   return make_error(Code::kInternal,
                     std::string("mistake in the daemon: ") + error.what() +
-                        "; please report it with the output of mcpctl logs 0",
+                        "; please report it with the output of 'mcpctl logs 0'",
                     nlohmann::json::object());
 }
 
@@ -32,7 +32,7 @@ Reply busy_reply(const nlohmann::json& details) {
   return make_error(Code::kBusy,
                     "gave up waiting: job " + job + " of " + text("owner") + " is in phase " +
                         text("phase") + " since " + text("since") +
-                        "; watch it with mcpctl watch " + job + " or wait longer with --wait",
+                        "; watch it with 'mcpctl watch " + job + "' or wait longer with --wait",
                     details);
 }
 

@@ -57,7 +57,7 @@ Commit summarize(const JobRecord& record, const PreparedJob& job, const StepCont
     commit.private_lines.push_back({line.uid, "configs  " + line.text});
   }
   lines.push_back("backup   " + escape_path(layout.snapshot(plan.job)));
-  lines.push_back("log      mcpctl logs " + std::to_string(plan.job));
+  lines.push_back("log      'mcpctl logs " + std::to_string(plan.job) + "'");
   lines.push_back("time     " + seconds(duration));
   lines.push_back("next     " + next_line(job));
   commit.changelog = job.changelog;

@@ -2,10 +2,12 @@
 misspelt options, the dry run, and several applications."""
 
 import json
+import re
+import shlex
 import subprocess
 import unittest
 
-from daemon_fixture import DaemonTestCase, listing
+from daemon_fixture import MCPCTL, DaemonTestCase, listing
 from unchanged_case import UnchangedCase, stored_state
 
 COMMANDS = ["upgrade", "rollback", "check", "cancel", "pin", "unpin", "hold", "unhold", "status",
@@ -56,6 +58,17 @@ class WithoutDaemon(DaemonTestCase):
                 self.assertEqual((2, 1), (status, len(lines)))
                 self.assertIn(words, lines[0]["message"])
         self.assert_same(before, listing(self.sandbox.root))
+
+    def test_commands_in_messages_can_be_pasted_into_a_shell(self):
+        self.repository.release("1.0.0")
+        self.daemon.start()
+        [named] = re.findall("'(mcpctl [^']*)'", self.mcpctl("check", status=1))
+        pasted = shlex.split(named)
+        self.assertEqual(["mcpctl", "upgrade", *self.sandbox.instance_arguments()], pasted)
+        subprocess.run([MCPCTL, *pasted[1:]], env=self.sandbox.environment(), check=True,
+                       stdin=subprocess.DEVNULL, capture_output=True)
+        [error] = self.sandbox.mcpctl_json("rollback")[1]
+        self.assertNotIn("--socket", error["message"])
 
     def test_status_on_a_fresh_machine_says_what_to_do(self):
         self.repository.release("1.0.0")

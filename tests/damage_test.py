@@ -45,7 +45,7 @@ class Damage(UnchangedCase):
         printed = self.mcpctl("status", status=1)
         self.assertRegex(printed, "command .*demo  broken")
         self.assertRegex(printed, "PROBLEM .*demo cannot run: its program bin/demo of release 1.0.0-")
-        self.assertIn("what to do: run 'mcpctl upgrade --force'", printed)
+        self.assertIn("what to do: run 'mcpctl upgrade --force", printed)
         self.mcpctl("upgrade", "--force")
         self.assertIn("hello from demo 1.0.0", self.sandbox.demo().stdout)
         self.assertIn("demo  ok", self.mcpctl("status"))

@@ -57,8 +57,8 @@ class Denied(JobTestCase):
 
     def test_unhold_as_the_refusal_says_it_clears_the_mark(self):
         printed = self.mcpctl("upgrade", status=1)
-        self.assertRegex(printed, "mcpctl unhold 1.1-[0-9a-f]+'")
-        self.mcpctl("unhold", printed.split("mcpctl unhold ")[1].split("'")[0])
+        self.assertRegex(printed, "mcpctl unhold 1.1-[0-9a-f]+ --user")
+        self.mcpctl("unhold", printed.split("mcpctl unhold ")[1].split()[0])
         self.mcpctl("upgrade", "--unattended")
         self.assert_runs("1.1")
 

@@ -47,7 +47,7 @@ TEST_CASE("a summary says from, to, what changed, where, backup, log, time and w
   CHECK(ending.line("changed") == "changed  2 files changed, 1 added, 0 removed");
   CHECK(ending.line("where") == "where    /var/lib/mcpu/apps/app/releases/1.1.0-bb/tree");
   CHECK(ending.line("backup") == "backup   /var/lib/mcpu/snapshots/12");
-  CHECK(ending.line("log") == "log      mcpctl logs 12");
+  CHECK(ending.line("log") == "log      'mcpctl logs 12'");
   CHECK(ending.line("time") == "time     1.23 s");
   CHECK(ending.line("next") == "next     'mcpctl rollback' goes back to 1.0.0-aa");
 }

@@ -70,7 +70,7 @@ void lock(const Request& request, WorkerLink& link) {
     const auto holder = find_lock_holder(path);
     throw Error(Code::kBusy, (holder ? holder->shown() : "another process") + " holds " +
                                  escape_path(path) + ", the lock on " + request.view.home +
-                                 ": wait until it lets go (mcpctl status tells of a job there)");
+                                 ": wait until it lets go ('mcpctl status' tells of a job there)");
   }
   link.send({{"locked", true}});
   link.await_frame();  // held until the daemon lets go
