@@ -16,7 +16,8 @@ int status_exit_code(const nlohmann::json& reply) {
     if (text_of(member_of(app, "last_job"), "outcome") == "not_restored") return kExitNotRestored;
     if (!member_of(member_of(app, "verified"), "damaged").empty()) code = kExitDamaged;
     for (const nlohmann::json& entry : member_of(app, "entry_points")) {
-      if (text_of(entry, "state") == "broken") code = kExitDamaged;
+      const std::string state = text_of(entry, "state");
+      if (state == "broken" || state == "absent" || state == "foreign") code = kExitDamaged;
     }
   }
   return code;

@@ -156,29 +156,42 @@ bool EntryPoints::in_place() const {
   });
 }
 
-bool EntryPoints::any_active() const {
-  return std::ranges::any_of(entries_,
-                             [&](const EntryPoint& entry) { return leads_to_launcher(entry); });
+std::string EntryPoints::problem(const EntryPoint& entry) const {
+  const std::string link = escape_path(entry.link), launch = layout_.launch(app_);
+  if (leads_to_launcher(entry)) {
+    if (launcher_whole(entry)) return "";
+    const auto info = fs_.info(launch);
+    if (info && info->type != FileType::kDirectory) {
+      return escape_path(launch) + " is not a directory: remove it, then run 'mcpctl upgrade'";
+    }
+    return "the launcher behind " + link +
+           " was changed or removed: run 'mcpctl upgrade' to put it back";
+  }
+  const Standing standing = at_link(entry);
+  const std::string found =
+      standing.kind == Standing::Kind::kNothing ? "is missing"
+      : standing.kind == Standing::Kind::kLink
+          ? "leads to " + escape_path(standing.target) + ", not to its launcher"
+          : "was replaced by something else";
+  return link + " " + found + ": run 'mcpctl upgrade' to put it back";
 }
 
 std::vector<std::string> EntryPoints::problems() const {
   std::vector<std::string> problems;
   for (const EntryPoint& entry : entries_) {
-    const std::string link = escape_path(entry.link);
-    if (!leads_to_launcher(entry)) {
-      const Standing standing = at_link(entry);
-      const std::string found =
-          standing.kind == Kind::kNothing ? "is missing"
-          : standing.kind == Kind::kLink
-              ? "leads to " + escape_path(standing.target) + ", not to its launcher"
-              : "was replaced by something else";
-      problems.push_back(link + " " + found + ": run 'mcpctl upgrade' to put it back");
-    } else if (!launcher_whole(entry)) {
-      problems.push_back("the launcher behind " + link +
-                         " was changed: run 'mcpctl upgrade' to put it back");
-    }
+    if (std::string one = problem(entry); !one.empty()) problems.push_back(std::move(one));
   }
   return problems;
+}
+
+bool EntryPoints::is_link(const std::string& path) const {
+  return std::ranges::any_of(entries_, [&](const EntryPoint& entry) { return entry.link == path; });
+}
+
+bool EntryPoints::stands_as_recorded(const std::string& directory) const {
+  return std::ranges::all_of(read_record(directory), [&](const Standing& standing) {
+    return !is_link(standing.path) || same(look(standing.path), standing);
+  });
 }
 
 std::vector<std::string> EntryPoints::places() const {
@@ -222,8 +235,10 @@ std::vector<Standing> EntryPoints::read_record(const std::string& directory) con
   try {
     const json document = json::parse(read_file(fs_, file, kMaxEntryBytes));
     for (const json& one : document.at("places")) standings.push_back(standing_from_json(one));
-  } catch (const json::exception& error) {
-    throw Error(Code::kCorrupt, file + " cannot be read: " + error.what(), {{"file", file}});
+  } catch (const json::exception&) {
+    throw damaged_file(file,
+                       "what stood at the commands before is not known without it, so put a good "
+                       "copy back, or move it away");
   }
   return standings;
 }
@@ -234,8 +249,10 @@ std::string EntryPoints::recorded_checkout(const std::string& directory) const {
   try {
     const json document = json::parse(read_file(fs_, file, kMaxEntryBytes));
     return unescape_path(document.at("checkout").get<std::string>());
-  } catch (const json::exception& error) {
-    throw Error(Code::kCorrupt, file + " cannot be read: " + error.what(), {{"file", file}});
+  } catch (const json::exception&) {
+    throw damaged_file(file,
+                       "what stood at the commands before is not known without it, so put a good "
+                       "copy back, or move it away");
   }
 }
 
@@ -269,14 +286,13 @@ std::vector<std::string> EntryPoints::put_back(const std::string& directory) {
   for (const Standing& standing : read_record(directory)) {
     const Standing present = look(standing.path);
     if (same(present, standing)) continue;
-    const bool is_link = std::ranges::any_of(
-        entries_, [&](const EntryPoint& entry) { return entry.link == standing.path; });
+    const bool on_path = is_link(standing.path);
     const bool ours =
         present.kind == Kind::kNothing ||
         (present.kind == Kind::kLink && present.target.starts_with(layout_.launch(app_) + "/"));
-    if (is_link && !ours) {
+    if (on_path && !ours) {
       left_alone.push_back(standing.path);
-    } else if (is_link || standing.kind != Kind::kNothing) {
+    } else if (on_path || standing.kind != Kind::kNothing) {
       // A launcher that was not there before stays: a process may be starting through it.
       restore(standing, directory);
     }

@@ -33,10 +33,14 @@ class EntryPoints {
 
   /// Every launcher is ours, whole, and every link leads to it.
   bool in_place() const;
-  /// What is not in place, each in one sentence with its remedy.
+  /// What is not in place of one entry point, in one sentence with its remedy; empty: nothing.
+  std::string problem(const EntryPoint& entry) const;
+  /// The same of all.
   std::vector<std::string> problems() const;
-  /// Whether any link on PATH leads to its launcher (else what stood before stands again).
-  bool any_active() const;
+  /// Whether the entry point's link on PATH leads to its launcher.
+  bool leads_to_launcher(const EntryPoint& entry) const;
+  /// Whether what record() saved in `directory` stands at every link.
+  bool stands_as_recorded(const std::string& directory) const;
   /// What stands at an entry point's link now.
   Standing at_link(const EntryPoint& entry) const;
 
@@ -61,7 +65,7 @@ class EntryPoints {
   std::vector<Standing> read_record(const std::string& directory) const;
   Standing look(const std::string& path) const;
   void restore(const Standing& standing, const std::string& directory);
-  bool leads_to_launcher(const EntryPoint& entry) const;
+  bool is_link(const std::string& path) const;
   bool launcher_whole(const EntryPoint& entry) const;
   std::vector<std::string> places() const;
 

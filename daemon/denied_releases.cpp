@@ -38,8 +38,8 @@ std::vector<DeniedRelease> DeniedReleases::list() const {
   try {
     const json document = json::parse(read_file(fs_, file_, kMaxBytes));
     for (const json& one : document.at("denied")) all.push_back(denied_from_json(one));
-  } catch (const json::exception& error) {
-    throw Error(Code::kCorrupt, file_ + " cannot be read: " + error.what(), {{"file", file_}});
+  } catch (const json::exception&) {
+    throw damaged_file(file_, "remove it to forget which releases are denied");
   }
   return all;
 }

@@ -98,7 +98,7 @@ void JobPlanner::check(const JobRequest& request) const {
 void JobPlanner::require_adopted(const Application& app, const EntryPoints& entry_points) const {
   const std::string adoption = environment_.tools.layout.adoption(app.name);
   const bool adopted = environment_.tools.fs.info(adoption + "/entry-points.json").has_value();
-  if (adopted && entry_points.any_active()) return;
+  if (adopted && !entry_points.stands_as_recorded(adoption)) return;
   throw Error(Code::kNothingToRollBack,
               adopted ? "what stood there before adoption stands there already"
                       : "nothing was adopted, so nothing stood there before");
@@ -111,7 +111,8 @@ std::string JobPlanner::standing(const Application& app, const EntryPoints& entr
   const std::string current = store.current().value_or("");
   if (!left && !current.empty()) return current;
   const bool something_stands = std::ranges::any_of(app.entry_points, [&](const EntryPoint& entry) {
-    return entry_points.at_link(entry).kind != Standing::Kind::kNothing;
+    return entry_points.at_link(entry).kind != Standing::Kind::kNothing &&
+           !entry_points.leads_to_launcher(entry);
   });
   return something_stands ? kBefore : "";
 }
@@ -196,6 +197,21 @@ JobResult JobPlanner::skip(const ReleaseInfo& release, const std::string& reason
   return nothing_to_do(message);
 }
 
+std::string JobPlanner::against_going_back(const ApplicationState& state,
+                                           const ReleaseInfo& fresh) {
+  if (state.history.empty() || state.history.back().kind != JobKind::kRollback) return "";
+  const HistoryEntry& last = state.history.back();
+  const std::string job = " in job " + std::to_string(last.job);
+  if (state.left()) {
+    return "what stood there before adoption was put back by " + last.by + job +
+           ": the next upgrade is a person's";
+  }
+  const bool held = state.holds.contains(last.from);
+  if (!held || !older(fresh.version, ReleaseStore::version_in(last.from))) return "";
+  return "the source offers " + fresh.version + ", which is older than " + last.from + ", which " +
+         last.by + " rolled back from" + job;
+}
+
 std::optional<JobResult> JobPlanner::weigh(const JobRequest& request, const ReleaseInfo& fresh,
                                            const std::optional<ReleaseInfo>& current, bool in_place,
                                            std::string& clear_denied) {
@@ -208,6 +224,10 @@ std::optional<JobResult> JobPlanner::weigh(const JobRequest& request, const Rele
   }
   if (current && current->digest == fresh.digest && in_place && !request.force) {
     return nothing_to_do("already up to date: " + current->id);
+  }
+  if (const std::string why = against_going_back(state, fresh);
+      request.unattended && !why.empty()) {
+    return skip(fresh, why, why + ": not taken unattended");
   }
   if (auto denied = weigh_denied(request, fresh, clear_denied)) return denied;
   if (const auto hold = state.holds.find(fresh.id); hold != state.holds.end()) {
@@ -281,6 +301,7 @@ std::unique_ptr<SourceSession> JobPlanner::open_source(const JobRequest& request
   wanted.location = location;
   wanted.to = request.to;
   wanted.worktree = request.worktree;
+  wanted.closed = !environment_.user_mode;
   wanted.cache_directory = environment_.tools.layout.app_cache(app.name);
   wanted.known_hosts = configuration.known_hosts;
   wanted.ca_file = configuration.ca_file;

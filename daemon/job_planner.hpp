@@ -63,6 +63,8 @@ class JobPlanner {
   std::optional<JobResult> weigh(const JobRequest& request, const ReleaseInfo& fresh,
                                  const std::optional<ReleaseInfo>& current, bool in_place,
                                  std::string& clear_denied);
+  /// Why nothing unattended takes this release after the last rollback; empty: it may.
+  static std::string against_going_back(const ApplicationState& state, const ReleaseInfo& fresh);
   std::optional<JobResult> weigh_denied(const JobRequest& request, const ReleaseInfo& fresh,
                                         std::string& clear_denied);
   std::string rollback_target(const JobRequest& request, const ReleaseStore& store,

@@ -158,6 +158,16 @@ bool JobQueue::remove_waiting(JobId id, const JobResult& result) {
   return true;
 }
 
+void JobQueue::retry_recovery(std::chrono::milliseconds wait) {
+  std::unique_lock lock(mutex_);
+  if (!recovering_) return;
+  retry_ = true;
+  changed_.notify_all();
+  const std::uint64_t before = recovery_attempts_;
+  changed_.wait_for(lock, wait,
+                    [&] { return stopping_ || !recovering_ || recovery_attempts_ > before; });
+}
+
 void JobQueue::mark_committed() {
   const std::lock_guard lock(mutex_);
   // A cancel that came in before this moment still wins: the runner looks once more after this.
@@ -213,7 +223,12 @@ void JobQueue::loop() {
       const bool recovered = actions_.recover();
       lock.lock();
       recovering_ = !recovered;
-      if (!recovered) changed_.wait_for(lock, kRecoveryInterval, [&] { return stopping_; });
+      retry_ = false;
+      ++recovery_attempts_;
+      changed_.notify_all();
+      if (!recovered) {
+        changed_.wait_for(lock, kRecoveryInterval, [&] { return stopping_ || retry_; });
+      }
       continue;
     }
     const auto job = take_next(lock);

@@ -76,6 +76,9 @@ class JobQueue {
   std::string cancel(JobId& job);
   /// Takes a waiting job out whose time is over; one that runs is left alone.
   void expire(JobId job);
+  /// Has a pending recovery tried at once, and returns when that was done, at the latest after
+  /// `wait`.
+  void retry_recovery(std::chrono::milliseconds wait);
   /// The runner's word that the commit record is about to be written.
   void mark_committed();
 
@@ -97,6 +100,8 @@ class JobQueue {
   std::deque<std::shared_ptr<QueuedJob>> waiting_;
   std::shared_ptr<QueuedJob> running_;
   bool recovering_ = true;
+  bool retry_ = false;                   ///< the recovery is to be tried before its time
+  std::uint64_t recovery_attempts_ = 0;  ///< that have ended
   bool stopping_ = false;
   std::thread thread_;
 };

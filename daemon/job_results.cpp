@@ -30,19 +30,27 @@ void JobResults::end(JobFinisher finisher, const JobRecord& record, const JobRes
 }
 
 void JobResults::keep(const JobRecord& record, const JobResult& result, JobLog& log) {
-  const auto stored = records_.read(record.id);
-  if (!stored || !stored->result) {
-    const std::lock_guard lock(mutex_);
-    JobRecord& kept = unstored_[record.id] = record;
-    kept.result = result;
-    kept.finished_at = now();
-  }
+  remember(record, result);
   tell_end(result, log);
+}
+
+void JobResults::remember(const JobRecord& record, const JobResult& result) {
+  if (is_stored(record.id)) return;
+  const std::lock_guard lock(mutex_);
+  JobRecord& kept = unstored_[record.id] = record;
+  kept.result = result;
+  kept.finished_at = now();
+}
+
+bool JobResults::is_stored(JobId job) const {
+  const auto record = records_.read(job);
+  return record && record->result;
 }
 
 void JobResults::store() {
   for (const JobRecord& record : unstored()) {
-    records_.write(record);
+    // A recovery may have ended it since.
+    if (!is_stored(record.id)) records_.write(record);
     const std::lock_guard lock(mutex_);
     unstored_.erase(record.id);
   }

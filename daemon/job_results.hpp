@@ -28,12 +28,16 @@ class JobResults {
   void end(JobFinisher finisher, const JobRecord& record, const JobResult& result, JobLog& log);
   /// Ends a job in memory alone, unless its result is stored already.
   void keep(const JobRecord& record, const JobResult& result, JobLog& log);
+  /// The same for a job whose end has been told.
+  void remember(const JobRecord& record, const JobResult& result);
   /// Tries again to store what is kept. Throws Error{kIo}.
   void store();
   /// What is kept, by number.
   std::vector<JobRecord> unstored() const;
 
  private:
+  bool is_stored(JobId job) const;
+
   JobRecords& records_;
   mutable std::mutex mutex_;
   std::map<JobId, JobRecord> unstored_;

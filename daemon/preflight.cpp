@@ -4,6 +4,7 @@
 #include <regex>
 
 #include "daemon/durable.hpp"
+#include "daemon/obstacle.hpp"
 #include "daemon/version.hpp"
 #include "proto/error.hpp"
 
@@ -15,7 +16,6 @@ using nlohmann::json;
 
 /// Journal, events, snapshots and records of one job, generously.
 constexpr std::uint64_t kJobBytes = 4 << 20;
-constexpr std::uint64_t kMaxRecognizedBytes = 1 << 20;
 
 [[noreturn]] void refuse(const std::string& reason) {
   throw Error(Code::kRefused, reason, {{"reason", reason}});
@@ -63,48 +63,11 @@ void check_state_directory(const JobEnvironment& environment, const PreparedJob&
   }
 }
 
-bool recognized(FileSystem& fs, const Application& app, const std::string& path) {
-  if (app.recognize.empty()) return true;
-  const auto info = fs.info(path);
-  if (!info || info->type != FileType::kFile || info->size_bytes > kMaxRecognizedBytes)
-    return false;
-  const std::string content = read_file(fs, path, kMaxRecognizedBytes);
-  return std::ranges::any_of(app.recognize, [&](const std::string& text) {
-    return content.find(text) != std::string::npos;
-  });
-}
-
 /// What is about to be replaced must be this application, or nothing.
 void check_entry_points(const JobEnvironment& environment, const PreparedJob& job) {
-  FileSystem& fs = environment.tools.fs;
-  const EntryPoints entry_points(fs, environment.tools.layout, job.app->name, job.app->entry_points,
-                                 environment.tools.launcher);
   for (const EntryPoint& entry : job.app->entry_points) {
-    const Standing standing = entry_points.at_link(entry);
-    const std::string link = escape_path(entry.link);
-    if (standing.kind == Standing::Kind::kNothing) continue;
-    if (standing.kind == Standing::Kind::kOther) {
-      refuse(link + " is neither a file nor a link: move it away");
-    }
-    const std::string foreign = foreign_instance(environment.tools.layout, standing);
-    if (!foreign.empty()) {
-      refuse(link + " belongs to another instance of mcp-upgraded, with its state in " +
-             escape_path(foreign) + ": use that one, or roll it back to before adoption first");
-    }
-    const std::string launcher = environment.tools.layout.launcher(job.app->name, entry.name);
-    if (standing.kind == Standing::Kind::kLink && standing.target == launcher) continue;
-    const std::string checkout = checkout_behind(fs, entry, standing);
-    const std::string behind = standing.kind == Standing::Kind::kFile ? entry.link
-                               : checkout.empty()                     ? ""
-                                                                      : checkout + "/" + entry.path;
-    const bool dangling =
-        standing.kind == Standing::Kind::kLink && (behind.empty() ? false : !fs.info(behind));
-    if (!dangling &&
-        (behind.empty() ? !job.app->recognize.empty() : !recognized(fs, *job.app, behind))) {
-      refuse(link + " is something else than " + job.app->name +
-             " (its content is not recognized): move it away, or set "
-             "applications.NAME.entry_points to another link");
-    }
+    const std::string reason = obstacle(environment.tools, *job.app, entry);
+    if (!reason.empty()) refuse(reason);
   }
 }
 

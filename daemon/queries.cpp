@@ -7,6 +7,8 @@
 #include "daemon/denied_releases.hpp"
 #include "daemon/dry_run.hpp"
 #include "daemon/durable.hpp"
+#include "daemon/entry_status.hpp"
+#include "daemon/problem.hpp"
 #include "daemon/retention.hpp"
 #include "daemon/stale.hpp"
 #include "daemon/url.hpp"
@@ -19,19 +21,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* kMend = "run 'mcpctl upgrade --force', or 'mcpctl rollback'";
-
-}  // namespace
-
-json problem(const std::string& text) {
-  // One sentence with its remedy behind ": ", as every message here is written.
-  const std::size_t split = text.rfind(": ");
-  if (split == std::string::npos) return {{"what", text}, {"remedy", ""}};
-  return {{"what", text.substr(0, split)}, {"remedy", text.substr(split + 2)}};
-}
-
-namespace {
-
 std::string release_of(const JobRecord& record) {
   if (!record.result) return "";
   const json& details = record.result->details;
@@ -43,9 +32,8 @@ std::string release_of(const JobRecord& record) {
   return "";
 }
 
-std::string text_of(Standing::Kind kind, const Standing& standing) {
-  if (kind == Standing::Kind::kNothing) return "absent";
-  return standing.kind == Standing::Kind::kLink ? "foreign" : "before";
+const char* remedy_for(const Error& error) {
+  return error.code() == Code::kCorrupt ? kMendRelease : "see why that is so, and mend it by hand";
 }
 
 }  // namespace
@@ -119,34 +107,33 @@ json Queries::application(const Application& app, bool verify) const {
                 {"left", state.left()},      {"entry_points", json::array()},
                 {"problems", json::array()}, {"last_job", last_job(app.name)}};
   try {
-    const bool active = entry_points.any_active();
     const bool left = state.left();
-    const std::string current = left ? "" : store.current().value_or("");
+    const Possession possession{left ? "" : store.current().value_or(""),
+                                !left && !state.history.empty()};
     add_way_back(state, store, left, document);
     const std::string adoption = tools.layout.adoption(app.name);
     const bool adopted = tools.fs.info(adoption + "/entry-points.json").has_value();
-    if (adopted && active) document["before"] = "what stood there before adoption";
+    if (adopted && !entry_points.stands_as_recorded(adoption)) {
+      document["before"] = "what stood there before adoption";
+    }
     const std::string checkout = entry_points.recorded_checkout(adoption);
     const std::string source = app.source.empty() ? checkout : app.source;
     if (!source.empty()) document["source"] = escape_path(without_password(source));
     for (const EntryPoint& entry : app.entry_points) {
-      const Standing standing = entry_points.at_link(entry);
-      add_entry_point(entry,
-                      {standing.kind == Standing::Kind::kLink &&
-                           standing.target == tools.layout.launcher(app.name, entry.name),
-                       adopted && !left ? text_of(standing.kind, standing) : "before",
-                       current.empty() ? "" : store.program_problem(current, entry.name)},
-                      document);
+      add_entry_status(environment_, app, entry, possession, document);
     }
-    if (!current.empty()) {
-      for (const auto& text : entry_points.problems())
-        document["problems"].push_back(problem(text));
+    if (possession.installed && possession.current.empty()) {
+      document["problems"].push_back(
+          problem(escape_path(tools.layout.current(app.name)) +
+                  ", which names the release in use, is missing: run 'mcpctl upgrade'"));
     }
     add_copies(app, document);
     // Last, because a release that cannot be read hides nothing of the rest.
-    if (!current.empty()) add_current(app, store, current, verify, document);
+    if (!possession.current.empty()) {
+      add_current(app, store, possession.current, verify, document);
+    }
   } catch (const Error& error) {
-    document["problems"].push_back(problem(error.what()));
+    document["problems"].push_back(problem(error.what(), remedy_for(error)));
   }
   if (state.newest) document["looked_up"] = format_time(state.newest->looked_up);
   return document;
@@ -175,30 +162,10 @@ void Queries::add_current(const Application& app, const ReleaseStore& store,
     damaged.push_back(damage.path);
     document["problems"].push_back(
         {{"what", "file " + damage.path + " of release " + current + " " + damage.what},
-         {"remedy", kMend},
+         {"remedy", kMendRelease},
          {"file", damage.path}});
   }
   document["verified"] = {{"release", current}, {"files", info.files}, {"damaged", damaged}};
-}
-
-void Queries::add_entry_point(const EntryPoint& entry, const Reached& reached,
-                              json& document) const {
-  const std::string link = escape_path(entry.link);
-  json one{{"name", entry.name}, {"path", link}, {"state", reached.ours ? "ok" : reached.other}};
-  const std::string first =
-      environment_.user_mode ? first_on_path(environment_.tools.fs, entry.name) : entry.link;
-  if (reached.ours && !first.empty() && first != entry.link) {
-    one["state"] = "shadowed";
-    document["problems"].push_back(
-        {{"what", link + " is hidden by " + escape_path(first) + ", which comes first on PATH"},
-         {"remedy", path_line(entry)}});
-  }
-  if (reached.ours && !reached.problem.empty()) {
-    one["state"] = "broken";
-    document["problems"].push_back(
-        {{"what", link + " cannot run: " + reached.problem}, {"remedy", kMend}});
-  }
-  document["entry_points"].push_back(one);
 }
 
 void Queries::add_withheld(const Application& app, const Newest& newest, json& document) const {

@@ -9,9 +9,6 @@
 
 namespace mcpu {
 
-/// The protocol's Problem for a sentence that ends with ": " and the remedy.
-nlohmann::json problem(const std::string& text);
-
 /// Builds the protocol's documents about how things stand. Reads only; any thread. Damage found on
 /// the way becomes a problem in the document, never an error.
 class Queries {
@@ -30,14 +27,6 @@ class Queries {
   nlohmann::json application(const Application& app, bool verify) const;
   void add_current(const Application& app, const ReleaseStore& store, const std::string& current,
                    bool verify, nlohmann::json& document) const;
-  /// What a link on PATH leads to.
-  struct Reached {
-    bool ours = false;    ///< our launcher
-    std::string other;    ///< else: the state to show
-    std::string problem;  ///< of the current release's program
-  };
-  void add_entry_point(const EntryPoint& entry, const Reached& reached,
-                       nlohmann::json& document) const;
   /// Why the newest version is not taken, if it is denied or held.
   void add_withheld(const Application& app, const Newest& newest, nlohmann::json& document) const;
   /// Copies that pip installed, as far as they lie outside of other people's homes: a full upgrade

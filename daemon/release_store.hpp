@@ -56,6 +56,8 @@ class ReleaseStore {
 
   /// The ID a release of this version and content gets.
   static std::string make_id(const std::string& version, const Sha256& digest);
+  /// The version in such an ID.
+  static std::string version_in(const std::string& id) { return id.substr(0, id.rfind('-')); }
 
   std::optional<std::string> current() const;
   std::vector<std::string> list() const;

@@ -42,8 +42,10 @@ Document from_document(FileSystem& fs, const std::string& file) {
       result.touched.insert(unescape_path(path.get<std::string>()));
     }
     return result;
-  } catch (const std::exception& error) {
-    throw Error(Code::kCorrupt, file + " cannot be read: " + error.what(), {{"file", file}});
+  } catch (const std::exception&) {
+    throw damaged_file(file,
+                       "the configuration files saved with it cannot be put back, so go without "
+                       "them, with --configs=never");
   }
 }
 
@@ -151,11 +153,12 @@ std::string Snapshot::content(const FileState& state) const {
   return content;
 }
 
-void Snapshot::keep_found(const FileState& state, const std::string& content) {
+std::string Snapshot::keep_found(const FileState& state, const std::string& content) {
   const std::string found = directory_ + "/found";
   make_directories(fs_, found, 0700);
-  write_durably(fs_, found + "/" + base_name("/" + state.path) + "-" + state.content.hex(), content,
-                0600);
+  const std::string path = found + "/" + base_name("/" + state.path) + "-" + state.content.hex();
+  write_durably(fs_, path, content, 0600);
+  return path;
 }
 
 void Snapshot::keep() { make_directories(fs_, directory_ + "/found", 0700); }

@@ -30,8 +30,9 @@ class Snapshot {
   std::set<std::string> touched() const;
   /// The saved content, checked against its digest (Error{kCorrupt}).
   std::string content(const FileState& state) const;
-  /// Keeps a version found in the home before it is replaced, as found/NAME-SHA256; idempotent.
-  void keep_found(const FileState& state, const std::string& content);
+  /// Keeps a version found in the home before it is replaced, as found/NAME-SHA256, and returns
+  /// that path; idempotent.
+  std::string keep_found(const FileState& state, const std::string& content);
   /// Has discard() leave this snapshot: somebody may still need it.
   void keep();
   /// Removes the snapshot unless found/ keeps something.

@@ -17,6 +17,7 @@ struct SourceRequest {
   std::string location;              ///< path or URL (file, https, http to loopback in tests, ssh)
   std::optional<std::string> to;     ///< version, tag, branch or commit
   bool worktree = false;             ///< tracked files as they are, not HEAD
+  bool closed = false;               ///< a path must be writable by its owner and root alone
   std::string cache_directory;       ///< clones of URLs live below it, one for each location
   std::string known_hosts;           ///< file with ssh host keys; empty: ~/.ssh/known_hosts
   std::string ca_file;               ///< additional certificate authority, PEM; empty: the system's

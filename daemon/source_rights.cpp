@@ -1,6 +1,5 @@
 #include "daemon/source_rights.hpp"
 
-#include <grp.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 
 #include "daemon/durable.hpp"
 #include "daemon/service_account.hpp"
+#include "daemon/writers.hpp"
 #include "proto/error.hpp"
 #include "proto/text.hpp"
 
@@ -18,8 +18,6 @@ namespace mcpu {
 namespace {
 
 constexpr int kMaxLinks = 40;
-constexpr std::uint32_t kWritableByAll = 0002;
-constexpr std::uint32_t kWritableByGroup = 0020;
 constexpr std::uint32_t kSticky = 01000;
 constexpr std::uint32_t kPrivate = 0700;
 
@@ -91,27 +89,8 @@ FileInfo destination(FileSystem& fs, const std::string& path) {
   return *found;
 }
 
-/// Whether nobody but the owner and root is in the group, as in that which each user has.
-bool is_private_group(std::uint32_t gid, std::uint32_t owner) {
-  if (gid == 0) return true;
-  const Identity user = identity_of(owner);
-  const group* members = ::getgrgid(gid);
-  if (user.gid != gid || members == nullptr || user.name != members->gr_name) return false;
-  for (char** member = members->gr_mem; *member != nullptr; ++member) {
-    if (user.name != *member) return false;
-  }
-  return true;
-}
-
-/// Who else may write a directory: "everybody", "group ops"; empty: nobody.
-std::string others_who_write(const FileInfo& info) {
-  if (info.type != FileType::kDirectory) return {};
-  if (info.mode & kWritableByAll) return "everybody";
-  if (!(info.mode & kWritableByGroup) || is_private_group(info.gid, info.uid)) return {};
-  return "the group with gid " + std::to_string(info.gid);
-}
-
 void require_closed(const std::string& location, const Passed& directory) {
+  if (directory.info.type != FileType::kDirectory) return;
   const std::string others = others_who_write(directory.info);
   if (others.empty()) return;
   const std::string where = escape_path(directory.path);

@@ -85,6 +85,7 @@ bool is_release_version(std::string_view text) {
 json to_json(const SourceRequest& request) {
   json out{{"location", escape_path(request.location)},
            {"worktree", request.worktree},
+           {"closed", request.closed},
            {"cache_directory", escape_path(request.cache_directory)},
            {"known_hosts", escape_path(request.known_hosts)},
            {"ca_file", escape_path(request.ca_file)},
@@ -106,6 +107,7 @@ SourceRequest source_request_from_json(const json& from) {
     request.location = path("location");
     if (from.contains("to")) request.to = path("to");
     request.worktree = from.at("worktree").get<bool>();
+    request.closed = from.at("closed").get<bool>();
     request.cache_directory = path("cache_directory");
     request.known_hosts = path("known_hosts");
     request.ca_file = path("ca_file");

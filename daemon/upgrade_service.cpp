@@ -10,6 +10,7 @@
 #include "daemon/durable.hpp"
 #include "daemon/job_runner.hpp"
 #include "daemon/leftovers.hpp"
+#include "daemon/problem.hpp"
 #include "daemon/scratch.hpp"
 #include "daemon/supervision.hpp"
 #include "proto/error.hpp"
@@ -19,6 +20,9 @@ namespace mcpu {
 namespace {
 
 using nlohmann::json;
+
+/// For one attempt of a pending recovery, when somebody asks for a change.
+constexpr std::chrono::seconds kRetryWait{3};
 
 std::string name_of(std::uint32_t uid) {
   try {
@@ -117,7 +121,8 @@ std::string UpgradeService::pending_for(const Peer& peer) const {
   return pending_text(*pending_recovery_, !uid || mcpu::may_see(access_, *uid, peer));
 }
 
-void UpgradeService::refuse_if_damaged(const Peer& peer) const {
+void UpgradeService::refuse_if_damaged(const Peer& peer) {
+  if (!pending_for(peer).empty()) queue_.retry_recovery(kRetryWait);
   const std::string pending = pending_for(peer);
   std::string reason = state_.damage();
   if (reason.empty()) {
@@ -125,7 +130,7 @@ void UpgradeService::refuse_if_damaged(const Peer& peer) const {
     reason = journal_damage_;
   }
   if (reason.empty() && !pending.empty()) {
-    reason = "an earlier job is not fully undone yet: " + pending;
+    reason = "an earlier job is not fully ended yet: " + pending;
   }
   if (!reason.empty()) {
     throw Error(Code::kRefused, reason + ". Nothing is changed before that is settled",
@@ -383,6 +388,14 @@ void UpgradeService::drop_job(QueuedJob& job, const JobResult& result) {
   events_.close(job.record.id);
 }
 
+void UpgradeService::store_results() {
+  try {
+    results_.store();
+  } catch (const Error&) {
+    // They are told from memory; the next job tries again.
+  }
+}
+
 bool UpgradeService::recover() {
   const JobEnvironment environment = this->environment();
   Recovery recovery(environment, state_, events_);
@@ -393,6 +406,7 @@ bool UpgradeService::recover() {
       recovered_job_ = *job;
     }
     const auto pending = recovery.run();
+    if (pending) tell_pending(*job, *pending);
     const std::lock_guard lock(mutex_);
     pending_recovery_ = pending;
     if (pending) return false;
@@ -402,6 +416,7 @@ bool UpgradeService::recover() {
     pending_recovery_.reset();
     journal_damage_ = damage;
   }
+  store_results();
   // With a damaged journal nobody knows what is half done: everything stays as it is found.
   if (!tidied_ && damage.empty()) {
     try {
@@ -414,6 +429,28 @@ bool UpgradeService::recover() {
   const std::lock_guard lock(mutex_);
   recovered_job_ = 0;
   return true;
+}
+
+void UpgradeService::tell_pending(JobId job, const Error& pending) {
+  const auto record = records_.read(job);
+  if (!record || results_.of(job)) return;
+  const JobResult result{Outcome::kNotRestored,
+                         std::string("its end is not complete yet: ") + pending.what() +
+                             "; it is tried again every minute",
+                         details_of(pending)};
+  try {
+    events_.open(job);
+  } catch (const Error&) {
+    return results_.remember(*record, result);  // there is no log that anybody could follow
+  }
+  JobLog log(events_, job);
+  const auto retention = environment().configuration->retention;
+  if (JobFinisher(tools_, state_, events_, retention).has_ended(job)) {
+    results_.remember(*record, result);
+  } else {
+    results_.keep(*record, result, log);
+  }
+  events_.close(job);
 }
 
 }  // namespace mcpu

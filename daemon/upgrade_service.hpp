@@ -56,7 +56,8 @@ class UpgradeService final : public Service {
  private:
   JobEnvironment environment() const;
   Access access() const;
-  void refuse_if_damaged(const Peer& peer) const;
+  /// Tries a pending recovery again first: what kept it pending may be gone.
+  void refuse_if_damaged(const Peer& peer);
   /// Why the recovery is pending, as this peer may know it; empty: it is not.
   std::string pending_for(const Peer& peer) const;
   JobRecord make_record(const JobRequest& request, const Peer& peer) const;
@@ -67,7 +68,10 @@ class UpgradeService final : public Service {
                              const std::string& name);
   void run_job(QueuedJob& job);
   void drop_job(QueuedJob& job, const JobResult& result);
+  void store_results();
   bool recover();
+  /// Tells those who wait for a job that its end is pending: they are not to wait for ever.
+  void tell_pending(JobId job, const Error& pending);
   /// Ends a job of which not even the result could be stored.
   void end_unstored(QueuedJob& job, const std::string& failure);
   Queries queries(const Peer& peer) const;

@@ -59,4 +59,8 @@ Error io_error(std::string_view action, std::string_view path, int errno_value) 
                {{"errno", errno_value}, {"path", shown}});
 }
 
+Error damaged_file(const std::string& path, const std::string& remedy) {
+  return {Code::kCorrupt, path + " is damaged: " + remedy, {{"file", path}}};
+}
+
 }  // namespace mcpu

@@ -55,4 +55,8 @@ class Error : public std::runtime_error {
 /// `action` is a verb, `errno_value` the errno; context is {errno, path}.
 Error io_error(std::string_view action, std::string_view path, int errno_value);
 
+/// A kCorrupt error for a stored file that does not hold what was written there: "/a/b is damaged:
+/// remove it"; `remedy` says what to do.
+Error damaged_file(const std::string& path, const std::string& remedy);
+
 }  // namespace mcpu

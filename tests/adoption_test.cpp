@@ -38,7 +38,7 @@ TEST_CASE("adoption puts launchers and links in place, and back again") {
   CHECK(scene.entries.problems().empty());
   CHECK(scene.entries.put_back(scene.record).empty());
   CHECK(scene.standing().target == "/src/app/bin/app");
-  CHECK_FALSE(scene.entries.any_active());
+  CHECK(scene.entries.stands_as_recorded(scene.record));
 }
 
 TEST_CASE("a file that stood there comes back with its mode, owner and time") {
@@ -98,7 +98,7 @@ TEST_CASE("a launcher that was changed is a problem, and made whole") {
   scene.entries.record(scene.record);
   scene.entries.install();
   scene.machine.write(scene.machine.layout().launcher("app", "app"), "hostile", 0755);
-  CHECK(scene.entries.any_active());
+  CHECK_FALSE(scene.entries.stands_as_recorded(scene.record));
   CHECK_FALSE(scene.entries.in_place());
   CHECK(scene.entries.problems().size() == 1);
   scene.entries.install();

@@ -170,6 +170,33 @@ TEST_CASE("a held release is a person's to take, with a warning, and skipped una
   }));
 }
 
+TEST_CASE("after a rollback nothing unattended takes a release that is older than the one left") {
+  Machine machine(upgraded_machine());  // 1.0.0, then 1.1.0
+  run_well(machine, rollback_request());
+  machine.offer("1.0.5");
+  {
+    Planning planning(machine);
+    const PreparedJob skipped = planning.prepare(unattended());
+    REQUIRE(skipped.early);
+    CHECK(skipped.early->outcome == Outcome::kNothingToDo);
+    CHECK(contains(skipped.early->message, "rolled back from in job 3"));
+    CHECK_FALSE(planning.prepare(upgrade_request()).early);
+  }
+  machine.offer("1.2.0");
+  CHECK_FALSE(Planning(machine).prepare(unattended()).early);
+}
+
+TEST_CASE("what stood before adoption, put back by a person, is not taken over unattended") {
+  Machine machine(installed_machine());
+  run_well(machine, rollback_request(kBefore));
+  machine.offer("2.0.0");
+  Planning planning(machine);
+  const PreparedJob skipped = planning.prepare(unattended());
+  REQUIRE(skipped.early);
+  CHECK(contains(skipped.early->message, "put back by root in job 2"));
+  CHECK_FALSE(planning.prepare(upgrade_request()).early);
+}
+
 TEST_CASE("while upgrades are on hold only the unattended ones wait") {
   Machine machine(installed_machine());
   Planning planning(machine);

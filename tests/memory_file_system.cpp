@@ -83,10 +83,12 @@ void MemoryFileSystem::fail_at(std::uint64_t call, int errno_value, std::uint64_
   faults_.errno_value = errno_value;
 }
 
-void MemoryFileSystem::fail_below(const std::string& top, std::uint64_t call, int errno_value) {
+void MemoryFileSystem::fail_below(const std::string& top, std::uint64_t call, int errno_value,
+                                  std::uint64_t count) {
   const std::lock_guard guard(mutex_);
   faults_.top = top;
   faults_.left = call;
+  faults_.count = count;
   faults_.errno_value = errno_value;
 }
 
@@ -140,8 +142,11 @@ int MemoryFileSystem::strike(const std::string& call) {
   trace_.push_back(call);
   const std::uint64_t number = trace_.size();
   if (number >= faults_.crash) return kCrash;
-  if (!faults_.top.empty() && call.find(' ' + faults_.top) != call.npos && --faults_.left == 0) {
-    faults_.top.clear();
+  const bool below = !faults_.top.empty() && call.find(' ' + faults_.top) != call.npos;
+  if (below && faults_.left > 1) {
+    --faults_.left;
+  } else if (below) {
+    if (--faults_.count == 0) faults_.top.clear();
     return faults_.errno_value;
   }
   return number >= faults_.first && number < faults_.end ? faults_.errno_value : 0;

@@ -47,8 +47,10 @@ class MemoryFileSystem final : public FileSystem {
   /// The `count` changing calls from number `call` on fail with this errno.
   void fail_at(std::uint64_t call, int errno_value, std::uint64_t count = 1);
   /// Of the changing calls from now on that name a path below `top`, number `call` (from 1) fails,
-  /// whatever other threads do elsewhere.
-  void fail_below(const std::string& top, std::uint64_t call, int errno_value);
+  /// whatever other threads do elsewhere, and `count` - 1 more behind it. An empty `top`: none
+  /// does.
+  void fail_below(const std::string& top, std::uint64_t call, int errno_value,
+                  std::uint64_t count = 1);
   /// Changing call number `call` and every later one throw SimulatedCrash, until restart(); on
   /// threads other than the one that asked for this they fail with EIO, so that a thread which
   /// outlives the program does not end the test.
@@ -101,8 +103,9 @@ class MemoryFileSystem final : public FileSystem {
     std::uint64_t first = 0, end = 0;
     int errno_value = 0;
     std::uint64_t crash = UINT64_MAX;
-    std::string top;         ///< of the paths that fail; empty: of none
-    std::uint64_t left = 0;  ///< how many calls there until it fails
+    std::string top;          ///< of the paths that fail; empty: of none
+    std::uint64_t left = 0;   ///< how many calls there until it fails
+    std::uint64_t count = 0;  ///< and how many fail then
   };
   static constexpr int kCrash = -1;
 

@@ -223,7 +223,7 @@ TEST_CASE("a request survives its way to the worker") {
   SourceRequest request;
   request.location = "/srv/\xff app";
   request.to = "v1";
-  request.worktree = true;
+  request.worktree = request.closed = true;
   request.exclude = {"a\\b", "*.c"};
   request.entry_paths = {"bin/名"};
   request.limits.max_entries = 7;
@@ -232,6 +232,7 @@ TEST_CASE("a request survives its way to the worker") {
   CHECK(copy.location == request.location);
   CHECK(copy.to == request.to);
   CHECK(copy.worktree);
+  CHECK(copy.closed);
   CHECK(copy.exclude == request.exclude);
   CHECK(copy.entry_paths == request.entry_paths);
   CHECK(copy.limits.max_entries == 7);

@@ -252,7 +252,35 @@ TEST_CASE("a home that is away keeps a recovery pending: status names it, change
   }
   const Error refusal = error_of([&] { serving.service.submit(upgrade_request(), kRoot); });
   CHECK(refusal.code() == Code::kRefused);
-  CHECK(contains(refusal.what(), "an earlier job is not fully undone yet"));
+  CHECK(contains(refusal.what(), "an earlier job is not fully ended yet"));
+}
+
+TEST_CASE("a disk that fills up after the commit keeps nobody waiting, and is tried again") {
+  Machine machine(installed_machine());
+  const std::string state = machine.layout().state + "/.state.json.tmp";
+  bool filled = false;
+  machine.check_by([&](const CheckRun&) {
+    // Behind the switch: the next one to write state.json is the end of the committed job.
+    if (!filled && machine.runs() == "app 1.1.0") {
+      filled = true;
+      machine.fs().fail_below(state, 1, ENOSPC, UINT64_MAX);
+    }
+    return passing();
+  });
+  Serving serving(machine);
+  const JobId job = serving.service.submit(upgrade_request(), kRoot).job;
+  const JobResult pending = serving.wait_for(job);
+  INFO(pending.message);
+  CHECK(pending.outcome == Outcome::kNotRestored);
+  CHECK(contains(pending.message, "free some space there"));
+  CHECK(machine.runs() == "app 1.1.0");
+
+  // Whoever asks for something new has it tried at once.
+  machine.fs().fail_below("", 0, 0);
+  machine.offer("1.2.0");
+  CHECK(serving.run(upgrade_request()).outcome == Outcome::kDone);
+  CHECK(serving.service.result(job)->outcome == Outcome::kDone);
+  CHECK(machine.runs() == "app 1.2.0");
 }
 
 TEST_CASE("a new configuration is for the next job") {

@@ -5,6 +5,7 @@ import grp
 import os
 import pathlib
 import pwd
+import shutil
 
 from daemon_fixture import Repository, children_of, wait_for
 from git_http_fixture import GitServer
@@ -186,9 +187,41 @@ class Paths(WorkerCase):
         source.chmod(0o775)
         self.assertIn(f"may write {source}", self.install(source, status=1))
 
+    def test_a_repository_that_others_may_push_to_is_refused_by_name(self):
+        _, source = self.repository_in(0o755, "root")
+        self.install(source)
+        git = source / ".git"
+        for place, mode in (("refs/heads", 0o775), ("objects", 0o777), ("config", 0o666)):
+            with self.subTest(place):
+                before = (git / place).stat()
+                os.chown(git / place, uid_of(DORA), grp.getgrnam(GROUP).gr_gid)
+                (git / place).chmod(mode)
+                self.assertIn(f"may write {git / place}", self.mcpctl("upgrade", status=1))
+                os.chown(git / place, before.st_uid, before.st_gid)
+                (git / place).chmod(before.st_mode & 0o7777)
+
+    def test_a_repository_that_borrows_from_somebody_else_is_refused(self):
+        _, source = self.repository_in(0o755, "root")
+        borrowed = self.sandbox.root / "borrowed"
+        borrowed.mkdir()
+        own(borrowed, EVE)
+        alternates = source / ".git/objects/info/alternates"
+        alternates.write_text(f"{borrowed}\n")
+        os.chown(alternates, uid_of(DORA), -1)
+        self.assertIn(f"{borrowed} belongs to uid", self.install(source, status=1))
+
+    def test_a_file_that_others_may_write_is_refused_where_files_are_taken_as_they_are(self):
+        _, source = self.repository_in(0o755, "root")
+        self.install(source)
+        (source / "lib").chmod(0o777)
+        self.assertIn(f"may write {source}/lib", self.mcpctl("upgrade", "--worktree", status=1))
+        shutil.rmtree(source / ".git")
+        self.assertIn(f"may write {source}/lib", self.mcpctl("upgrade", status=1))
+
     def test_what_only_ones_own_group_may_write_is_taken(self):
         _, source = self.repository_in(0o755, "root")
         source.chmod(0o775)
+        (source / ".git" / "refs").chmod(0o775)
         self.install(source)
         self.assert_runs("1.0")
 

@@ -1,8 +1,10 @@
 #include "daemon/worker/directory_source.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "daemon/source_wire.hpp"
+#include "daemon/worker/closed_tree.hpp"
 #include "daemon/worker/exclusion.hpp"
 #include "daemon/worker/tree_collector.hpp"
 #include "proto/error.hpp"
@@ -86,6 +88,7 @@ class Scan {
         source_(escape_path(root_)),
         exclusion_(with_built_in_exclusions(request.exclude)),
         collector_(source_, request.limits),
+        closed_(request.closed),
         for_others_(for_others) {}
 
   void directory(const std::string& path) {
@@ -101,7 +104,9 @@ class Scan {
   void tracked(const std::string& path) {
     if (exclusion_.covers_file(path)) return;
     const auto info = reading([&] { return fs_.info(root_ + "/" + path); });
-    if (info && info->type != FileType::kDirectory) add(path, *info);
+    if (!info || info->type == FileType::kDirectory) return;
+    check_above(path);
+    add(path, *info);
   }
 
   std::vector<ListingEntry> take() { return collector_.take(); }
@@ -114,6 +119,7 @@ class Scan {
       add(path, *info);
       return;
     }
+    check_closed(path, *info);
     if (for_others_ && (info->mode & 05) != 05) {
       refuse_path(source_, path,
                   "cannot be entered by others, who are to run it; exclude it or chmod o+rx");
@@ -121,7 +127,23 @@ class Scan {
     directory(path);
   }
 
+  void check_closed(const std::string& path, const FileInfo& info) const {
+    if (closed_) require_closed(source_, root_ + "/" + path, info);
+  }
+
+  /// The same for the directories above a file, each once.
+  void check_above(const std::string& path) {
+    for (std::size_t slash = path.find('/'); slash != path.npos;
+         slash = path.find('/', slash + 1)) {
+      const std::string above = path.substr(0, slash);
+      if (!seen_.insert(above).second) continue;
+      const auto info = reading([&] { return fs_.info(root_ + "/" + above); });
+      if (info) check_closed(above, *info);
+    }
+  }
+
   void add(const std::string& path, const FileInfo& info) {
+    check_closed(path, info);
     const bool link = info.type == FileType::kLink;
     ListingEntry entry = entry_at(path, link ? EntryType::kLink : EntryType::kFile);
     if (link) {
@@ -152,6 +174,8 @@ class Scan {
   std::string source_;
   Exclusion exclusion_;
   TreeCollector collector_;
+  std::set<std::string> seen_;  ///< directories above tracked files
+  bool closed_;
   bool for_others_;
 };
 

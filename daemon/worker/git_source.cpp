@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "daemon/version.hpp"
+#include "daemon/worker/closed_tree.hpp"
 #include "daemon/worker/directory_source.hpp"
 #include "daemon/worker/exclusion.hpp"
 #include "daemon/worker/git_tree.hpp"
@@ -110,6 +111,18 @@ std::unique_ptr<OpenedSource> open_worktree(FileSystem& fs, git_repository* repo
   return source;
 }
 
+GitRepository open_closed(FileSystem& fs, const std::string& directory,
+                          const SourceRequest& request) {
+  GitRepository repository = open_repository(directory);
+  if (!request.closed) return repository;
+  const std::string name = escape_path(directory);
+  const std::string own = git_repository_path(repository.get());
+  const std::string common = git_repository_commondir(repository.get());
+  require_closed_repository(fs, name, own);
+  if (common != own) require_closed_repository(fs, name, common);
+  return repository;
+}
+
 std::unique_ptr<OpenedSource> open_head(FileSystem& fs, GitRepository repository,
                                         const std::string& name, const SourceRequest& request) {
   const auto head = head_commit(repository.get());
@@ -129,7 +142,7 @@ std::unique_ptr<OpenedSource> open_head(FileSystem& fs, GitRepository repository
 std::unique_ptr<OpenedSource> open_checkout(FileSystem& fs, const std::string& directory,
                                             const SourceRequest& request) {
   const std::string name = escape_path(directory);
-  GitRepository repository = open_repository(directory);
+  GitRepository repository = open_closed(fs, directory, request);
   std::unique_ptr<OpenedSource> source;
   if (request.worktree) {
     source = open_worktree(fs, repository.get(), directory, request);
@@ -157,7 +170,7 @@ std::unique_ptr<OpenedSource> open_chosen(FileSystem& fs, GitRepository reposito
 std::unique_ptr<OpenedSource> open_local_repository(FileSystem& fs, const std::string& directory,
                                                     const SourceRequest& request) {
   const std::string name = escape_path(directory);
-  GitRepository repository = open_repository(directory);
+  GitRepository repository = open_closed(fs, directory, request);
   const ChosenCommit chosen = request.to ? find_commit(repository.get(), name, *request.to)
                                          : newest_version(repository.get(), name);
   return open_chosen(fs, std::move(repository), chosen, name, request);
