@@ -37,11 +37,13 @@ void tell(StepContext& context, const ManagedUser& user, Tier tier, const char* 
 /// Puts a file back to `wanted` if it still is as `expected`, keeping what is found there.
 void put_back(StepContext& context, const ManagedUser& user, Snapshot& keeper,
               const FileState& found, const FileState& wanted, const std::string& content) {
-  if (found.exists) keeper.keep_found(found, read_present(user, context, found.path));
+  std::string kept;
+  if (found.exists) kept = keeper.keep_found(found, read_present(user, context, found.path));
   Home& home = context.home(user, kHomeLimit);
   const RestoreResult result = home.restore(wanted, content, found);
   if (result.restored) {
-    tell(context, user, Tier::kInfo, "config.restored", wanted.path);
+    tell(context, user, Tier::kInfo, kept.empty() ? "config.restored" : "config.restored_over",
+         wanted.path, kept);
   } else {
     tell(context, user, Tier::kWarning, "config.kept", wanted.path, result.problem);
   }

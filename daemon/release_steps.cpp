@@ -79,6 +79,12 @@ void apply_entry_points(const Step& step, StepContext& context) {
                              : standing.kind == Standing::Kind::kLink
                                  ? "a link to " + escape_path(standing.target)
                                  : "a file";
+    if (standing.kind == Standing::Kind::kFile && !step.arguments.value("first", false)) {
+      context.log.warning("adopt.replaced",
+                          {{"link", escape_path(entry.link)},
+                           {"copy", escape_path(directory + "/" + standing.content.hex())}});
+      continue;
+    }
     context.log.info("adopt.entry", {{"link", escape_path(entry.link)}, {"what", what}});
   }
   context.entry_points.install();

@@ -13,6 +13,10 @@ namespace mcpu {
 
 namespace {
 
+/// Snapshots of jobs that nothing needs any more stay if they hold what was found in a home and
+/// replaced there: so many, the newest.
+constexpr std::size_t kKeptCopies = 20;
+
 void keep_release(Kept& kept, const std::string& release, const std::string& reason) {
   if (!release.empty() && release != kBefore) kept.releases[release].push_back(reason);
 }
@@ -33,13 +37,27 @@ void prune_releases(ReleaseStore& store, const Kept& kept, JobLog& log) {
   }
 }
 
+/// Whether a job's snapshot is all that is left of what somebody had in a home.
+bool holds_only_copy(FileSystem& fs, const std::string& snapshot) {
+  return std::ranges::any_of(fs.list(snapshot), [&](const std::string& user) {
+    return fs.info(snapshot + "/" + user + "/found").has_value();
+  });
+}
+
 void prune_snapshots(FileSystem& fs, const Layout& layout, const std::set<JobId>& kept) {
   if (!fs.info(layout.snapshots())) return;
+  std::set<JobId, std::greater<>> ids;
   for (const std::string& name : fs.list(layout.snapshots())) {
     JobId id = 0;
     std::from_chars(name.data(), name.data() + name.size(), id);
-    if (id == 0 || kept.contains(id)) continue;
-    remove_tree(fs, layout.snapshot(id));
+    if (id != 0) ids.insert(id);
+  }
+  std::size_t copies = 0;
+  for (const JobId id : ids) {
+    if (kept.contains(id)) continue;
+    const std::string snapshot = layout.snapshot(id);
+    if (holds_only_copy(fs, snapshot) && ++copies <= kKeptCopies) continue;
+    remove_tree(fs, snapshot);
   }
 }
 

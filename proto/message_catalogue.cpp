@@ -19,6 +19,8 @@ constexpr auto kMessages = std::to_array<Message>({
     {"adopt.left_alone", "left {link} alone: somebody else changed it meanwhile"},
     {"adopt.notice",
      "updating {checkout} alone no longer changes the command: run mcpctl upgrade after it"},
+    {"adopt.replaced",
+     "replaced {link}, a file that somebody had put there; a copy of it is {copy}"},
     {"changelog.line", "{text}"},
     {"check.damaged", "{file} of release {release}: {reason}"},
     {"check.failed", "check {check} failed: {reason}"},
@@ -41,6 +43,7 @@ constexpr auto kMessages = std::to_array<Message>({
      "{reason}"},
     {"config.kept", "left {file} of {user} as it is: {reason}"},
     {"config.restored", "restored {file} of {user}"},
+    {"config.restored_over", "restored {file} of {user}; the version found there is {reason}"},
     {"config.unrestored",
      "configuration of {user} could not be put back ({reason}): the versions from before are in "
      "{saved}"},

@@ -30,16 +30,24 @@ std::string_view type_name(FileType type) {
   return "of an unknown type";
 }
 
+/// What to do about a file of somebody else, with the user's own rights: a chown that root is told
+/// would follow whatever links the user makes meanwhile.
+std::string foreign(const HomeView& view, const FileState& state, const FileInfo& info) {
+  const std::string owner = info.uid == 0 ? "root" : "uid " + std::to_string(info.uid);
+  const std::string path = "'" + escape_path(view.full(state.path)) + "'";
+  const std::string copy = "'" + escape_path(view.full(state.path)) + ".new'";
+  return (state.link.empty() ? "" : "is a link to " + escape_path(state.link) + ", which ") +
+         "belongs to " + owner + ", not to " + view.user + ": as " + view.user +
+         ", remove it or put a copy in its place: cp " + path + " " + copy + " && mv " + copy +
+         " " + path;
+}
+
 /// Why a file must not be managed, judged by what lstat says; empty: fine.
-std::string unfit(const HomeView& view, const std::string& path, const FileInfo& info) {
+std::string unfit(const HomeView& view, const FileState& state, const FileInfo& info) {
   if (info.type != FileType::kFile) {
     return "is " + std::string(type_name(info.type)) + ", not a regular file";
   }
-  if (info.uid != view.uid) {
-    const auto owner = info.uid == 0 ? "root" : "uid " + std::to_string(info.uid);
-    return "belongs to " + owner + ", not to " + view.user + ": chown " + view.user + " '" +
-           escape_path(path) + "'";
-  }
+  if (info.uid != view.uid) return foreign(view, state, info);
   if (info.size_bytes > kMaxManagedFileBytes) {
     return "is larger than " + format_bytes(kMaxManagedFileBytes) +
            ": no configuration file is; take it out of the configuration";
@@ -78,7 +86,7 @@ void read_stable(const HomeView& view, const Located& located, FileState& state,
     const auto file = view.fs.open(located.path);
     const auto before = file->info();
     // Judged again by what is really open: the path may lead elsewhere by now.
-    state.problem = unfit(view, located.path, before);
+    state.problem = unfit(view, state, before);
     if (!state.problem.empty()) return;
     take_over(state, before);
     read_once(*file, state, content);
@@ -110,7 +118,7 @@ FileState examine(const HomeView& view, const std::string& path, std::string* co
     state.link = located.link;
     if (!located.info) return state;
     take_over(state, *located.info);
-    state.problem = unfit(view, located.path, *located.info);
+    state.problem = unfit(view, state, *located.info);
     if (state.problem.empty()) read_stable(view, located, state, content);
   } catch (const Error& error) {
     if (error.code() != Code::kIo) throw;
