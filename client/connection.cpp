@@ -114,6 +114,8 @@ void Connection::send(const Call& call) {
       sent += static_cast<std::size_t>(count);
     } else if (errno == EAGAIN) {
       interrupts_.wait(socket_.get(), POLLOUT, -1);
+    } else if (errno == EPIPE || errno == ECONNRESET) {
+      return;  // It hung up, perhaps with a word why: receive() finds that, or nothing.
     } else if (errno != EINTR) {
       throw no_daemon("its socket", errno, true);
     }
