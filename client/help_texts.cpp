@@ -107,7 +107,8 @@ Usage: mcpctl rollback [OPTIONS]
 
 Without --to it goes to the release that was current before the last switch: doing it twice comes
 back. A rollback is an ordinary job: the target is verified first, and it can be undone itself.
-Unattended upgrades leave out the release you came from until something newer appears.
+Unattended upgrades leave out the release you came from until something newer appears, and after
+--to before whatever there is, until somebody upgrades again.
 
   --to RELEASE        a release of `mcpctl releases`, or its version
   --to before         what stood there before the first upgrade, exactly
