@@ -4,6 +4,7 @@
 
 #include "daemon/durable.hpp"
 #include "daemon/tree_builder.hpp"
+#include "daemon/version.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -110,9 +111,14 @@ bool ReleaseStore::exists(const std::string& id) const {
 
 std::string ReleaseStore::find(const std::string& name) const {
   if (exists(name)) return name;
+  const std::string bare = without_v(name);
+  if (exists(bare)) return bare;
   std::vector<std::string> matches;
   for (const std::string& id : list()) {
-    if (id.starts_with(name + "-") || read(id).version == name) matches.push_back(id);
+    const std::string version = read(id).version;
+    const bool named = version == name || version == bare || id.starts_with(name + "-") ||
+                       id.starts_with(bare + "-");
+    if (named) matches.push_back(id);
   }
   if (matches.size() == 1) return matches.front();
   throw Error(Code::kNotFound,

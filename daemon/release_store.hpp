@@ -63,7 +63,8 @@ class ReleaseStore {
   std::vector<std::string> list() const;
   bool exists(const std::string& id) const;
   /// The release that a person means: its whole ID, its version, or the start of its ID up to a
-  /// '-'. Error{kNotFound} when there is none, or more than one.
+  /// '-', each with or without a leading "v". Error{kNotFound} when there is none, or more than
+  /// one.
   std::string find(const std::string& name) const;
   /// Throws Error{kNotFound} or {kCorrupt}.
   ReleaseInfo read(const std::string& id) const;

@@ -132,6 +132,16 @@ class Held(JobTestCase):
         self.mcpctl("upgrade")
         self.assert_runs("1.2")
 
+    def test_a_release_is_named_with_or_without_a_v(self):
+        self.mcpctl("upgrade")
+        self.assertIn("hold", self.mcpctl("hold", "v1.1"))
+        self.assertIn("pinned", self.mcpctl("pin", "v1.0"))
+        _, [answer] = self.sandbox.mcpctl_json("releases")
+        marks = {one["version"]: (one["held"], one["pinned"]) for one in answer["releases"]}
+        self.assertEqual({"1.1": (True, False), "1.0": (False, True)}, marks)
+        self.mcpctl("rollback", "--to", "v1.0")
+        self.assert_runs("1.0")
+
     def test_a_release_that_is_not_here_yet_can_not_be_held_by_a_mistyped_name(self):
         done = self.sandbox.mcpctl("hold", "9.9-nothing")
         self.assertEqual(1, done.status)
