@@ -18,7 +18,10 @@ namespace {
 constexpr std::size_t kKeptCopies = 20;
 
 void keep_release(Kept& kept, const std::string& release, const std::string& reason) {
-  if (!release.empty() && release != kBefore) kept.releases[release].push_back(reason);
+  if (release.empty() || release == kBefore) return;
+  std::vector<std::string>& reasons = kept.releases[release];
+  // A job that installed the same release again names it twice.
+  if (std::ranges::find(reasons, reason) == reasons.end()) reasons.push_back(reason);
 }
 
 void prune_releases(ReleaseStore& store, const Kept& kept, JobLog& log) {

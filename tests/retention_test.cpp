@@ -105,6 +105,13 @@ TEST_CASE("each kept release says why") {
         std::vector<std::string>{"pinned", "to roll back to", "job 2", "job 1"});
 }
 
+TEST_CASE("a job is named once as what keeps a release") {
+  ApplicationState state;
+  state.history = {entry(1, "", "a"), entry(2, "a", "a")};
+  CHECK(what_to_keep(state, "a", {5, 3}).releases.at("a") ==
+        std::vector<std::string>{"current", "job 2", "job 1"});
+}
+
 TEST_CASE("pruning removes releases and snapshots, but none that a process runs from") {
   Machine machine;
   machine.configuration().retention = {5, 3};
