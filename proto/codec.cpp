@@ -1,5 +1,8 @@
 #include "proto/codec.hpp"
 
+#include <set>
+#include <vector>
+
 #include "proto/json_depth.hpp"
 #include "proto/parameters.hpp"
 #include "proto/text.hpp"
@@ -8,10 +11,53 @@ namespace mcpu {
 
 namespace {
 
+/// Finds the first name that an object has twice. The parser would take the last of them, other
+/// readers the first: whoever looked at the request may have seen another one. Members that the
+/// parser calls have the names it prescribes; returning false ends it.
+class DuplicateFinder {
+ public:
+  bool null() { return true; }
+  bool boolean(bool) { return true; }
+  bool number_integer(std::int64_t) { return true; }
+  bool number_unsigned(std::uint64_t) { return true; }
+  bool number_float(double, const std::string&) { return true; }
+  bool string(const std::string&) { return true; }
+  bool binary(const std::vector<std::uint8_t>&) { return true; }
+  bool start_object(std::size_t) { return open_.emplace_back(), true; }
+  bool end_object() { return open_.pop_back(), true; }
+  bool start_array(std::size_t) { return true; }
+  bool end_array() { return true; }
+  bool key(const std::string& name) {
+    if (open_.back().insert(name).second) return true;
+    found = name;
+    return false;
+  }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) {
+    return false;
+  }
+
+  std::optional<std::string> found;
+
+ private:
+  std::vector<std::set<std::string>> open_;  ///< the names so far of each object that is open
+};
+
+void refuse_duplicates(std::string_view text) {
+  constexpr std::size_t kShownBytes = 64;
+  DuplicateFinder finder;
+  nlohmann::json::sax_parse(text, &finder);
+  if (!finder.found) return;
+  throw invalid_parameter(
+      "request", "has \"" + escape_path(finder.found->substr(0, kShownBytes)) + "\" twice");
+}
+
 nlohmann::json parse_frame(std::string_view text, std::size_t max_depth) {
   if (deeper_than(text, max_depth)) {
     throw invalid_parameter("request",
                             "nests deeper than " + std::to_string(max_depth) + " levels");
+  }
+  if (text.starts_with("\xEF\xBB\xBF")) {
+    throw invalid_parameter("request", "starts with a byte order mark");
   }
   nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   if (json.is_discarded()) {
@@ -19,6 +65,7 @@ nlohmann::json parse_frame(std::string_view text, std::size_t max_depth) {
     throw invalid_parameter("request", foreign ? "is not valid UTF-8" : "is not valid JSON");
   }
   if (!json.is_object()) throw invalid_parameter("request", "must be a JSON object");
+  refuse_duplicates(text);
   return json;
 }
 

@@ -18,7 +18,8 @@ class FrameDecoder {
   /// Takes bytes in. Feed at most `room()` at a time and call next() until it is empty.
   void append(std::string_view bytes) { buffer_ += bytes; }
   /// The next whole frame; empty when more bytes are needed. Throws Error{kInvalidRequest, {field:
-  /// "request", reason}} for a frame that is too long, too deep, not UTF-8, not JSON or no object;
+  /// "request", reason}} for a frame that is too long, too deep, not UTF-8, not JSON, no object, or
+  /// has a name twice or a byte order mark;
   /// after that the stream is of no use any more.
   std::optional<nlohmann::json> next();
   /// Bytes not given out yet.

@@ -125,6 +125,12 @@ class BadRequests(UnchangedCase):
             "a thousand open arrays": (b"[" * 1000 + b"\0", "nest|deep|levels"),
             "a thousand objects": (b'{"a":' * 1000 + b"1" + b"}" * 1000 + b"\0",
                                    "nest|deep|levels"),
+            "a member twice": (b'{"method":"a.b","method":"dev.mcplocal.Upgrade.Jobs"}\0',
+                               '"method" twice'),
+            "a parameter twice": (b'{"method":"dev.mcplocal.Upgrade.Jobs",'
+                                  b'"parameters":{"limit":1,"lim\\u0069t":2}}\0', '"limit" twice'),
+            "a byte order mark": (b'\xef\xbb\xbf{"method":"dev.mcplocal.Upgrade.Jobs"}\0',
+                                  "byte order mark"),
             "a number beyond all numbers": (b'{"method":"a.b","parameters":{"wait":1e999}}\0', "."),
         }
         with self.nothing_changes():
