@@ -68,7 +68,15 @@ class BadSources(UnchangedCase):
         path = self.source("other")
         (path / "bin" / "demo").mkdir(parents=True)
         (path / "bin" / "demo" / "x").write_text("x")
-        self.refused("upgrade", "--from", str(path), says=f"{path} has no entry point bin/demo")
+        self.refused("upgrade", "--from", str(path), says=[
+            f"{path}: its entry point bin/demo is a directory, not a program", "`entry_points`"])
+
+    def test_an_entry_point_that_leads_out_of_the_source_is_named_with_its_target(self):
+        path = self.source("other")
+        (path / "bin").mkdir()
+        (path / "bin" / "demo").symlink_to("/bin/sh")
+        self.refused("upgrade", "--from", str(path), says=[
+            f"{path}: its entry point bin/demo is a link to /bin/sh", "`entry_points`"])
 
     def test_a_tag_that_does_not_exist_is_named_with_those_that_do(self):
         self.refused("upgrade", "--to", "v9.9.9",

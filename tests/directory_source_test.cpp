@@ -60,7 +60,9 @@ TEST_CASE_FIXTURE(SourceFixture, "an entry point may be a link to a file of the 
   run("cd plain && mv bin/app lib/real && chmod 644 lib/real && ln -s ../lib/real bin/app");
   CHECK(open(scratch / "plain")->resolved.listing.find("lib/real")->executable);
   run("cd plain && ln -sf ../../outside bin/app");
-  CHECK(mentions(refusal(scratch / "plain"), "no entry point bin/app"));
+  CHECK(mentions(refusal(scratch / "plain"), "bin/app is a link to ../../outside, which is no"));
+  run("cd plain && rm bin/app && mkdir bin/app && touch bin/app/main");
+  CHECK(mentions(refusal(scratch / "plain"), "bin/app is a directory, not a program"));
 }
 
 TEST_CASE_FIXTURE(SourceFixture, "a source that is not there, empty or something else is named") {

@@ -280,7 +280,9 @@ class HttpsTest(RemoteTest):
 
     def test_a_server_that_breaks_off_leaves_nothing_that_breaks_the_next_run(self):
         self.server.fault = "break"
-        self.assertIn("SourceFailed", self.refusal(self.url, ca_file=self.authority))
+        said = self.refusal(self.url, ca_file=self.authority)
+        self.assertIn("SourceFailed", said)
+        self.assertIn("broke off: try again", said)
         self.assertFalse(os.path.exists(self.cache("clone.git")))
         self.assertFalse(os.path.exists(self.cache("clone.new")))
         self.server.fault = None
@@ -342,6 +344,12 @@ class HttpsTest(RemoteTest):
     def test_a_repository_that_does_not_exist_is_named(self):
         text = self.refusal(self.url.replace("app.git", "other.git"), ca_file=self.authority)
         self.assertIn("other.git", text)
+        self.assertIn("check the URL: the server has no git repository there", text)
+
+    def test_a_server_that_is_not_there_is_told_with_what_to_do(self):
+        self.server.close()
+        text = self.refusal(self.url, ca_file=self.authority)
+        self.assertIn("check host and port in the URL, and that the server runs", text)
 
     def test_memory_stays_bounded_while_a_large_repository_is_cloned(self):
         os.mkdir(os.path.join(self.top, "work/data"))

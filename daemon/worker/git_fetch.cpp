@@ -8,6 +8,7 @@
 
 #include "daemon/digest.hpp"
 #include "daemon/durable.hpp"
+#include "daemon/worker/fetch_advice.hpp"
 #include "daemon/worker/known_hosts.hpp"
 #include "proto/text.hpp"
 
@@ -25,6 +26,11 @@ constexpr std::array<const char*, 3> kKeyFiles{"id_ed25519", "id_ecdsa", "id_rsa
 std::string environment(const char* name) {
   const char* const value = std::getenv(name);
   return value == nullptr ? "" : value;
+}
+
+bool of_network(const Error& error) {
+  constexpr std::array kClasses{GIT_ERROR_NET, GIT_ERROR_SSL, GIT_ERROR_SSH, GIT_ERROR_HTTP};
+  return std::ranges::find(kClasses, error.context().value("git_class", -1)) != kClasses.end();
 }
 
 /// One fetch as libgit2's callbacks see it. An exception cannot pass through C: it waits here.
@@ -68,7 +74,12 @@ class Transfer {
   /// The exception of a callback comes first: it knows better what was wrong than libgit2.
   void check(int result) const {
     if (failure_) std::rethrow_exception(failure_);
-    git_check(result, "fetch " + location_.shown);
+    if (result >= 0) return;
+    const std::string action = "fetch " + location_.shown;
+    const Error error = git_error_of(action);
+    const std::string what = error.what();
+    const std::string advice = fetch_advice(what.substr(action.size()), of_network(error));
+    throw Error(error.code(), advice.empty() ? what : what + "; " + advice, error.context());
   }
 
  private:

@@ -117,6 +117,32 @@ ListingEntry* find_file(std::vector<ListingEntry>& entries, std::string path) {
   return nullptr;
 }
 
+/// What stands where an entry point should be, and what to do; empty if nothing does.
+std::string instead_of_file(const std::vector<ListingEntry>& entries, const std::string& path) {
+  const auto entry = std::ranges::find(entries, path, &ListingEntry::path);
+  if (entry != entries.end() && entry->type == EntryType::kLink) {
+    return "a link to " + escape_path(entry->target) +
+           ", which is no file of the source itself; a release holds only what lies in its source: "
+           "put the program there";
+  }
+  const bool directory =
+      entry != entries.end() || std::ranges::any_of(entries, [&](const ListingEntry& one) {
+        return one.path.starts_with(path + "/");
+      });
+  return directory ? "a directory, not a program; name the program in it" : "";
+}
+
+Error no_entry_point(const std::vector<ListingEntry>& entries, const std::string& location,
+                     const std::string& path) {
+  const std::string instead = instead_of_file(entries, path);
+  const std::string what = instead.empty() ? " has no entry point " + escape_path(path) +
+                                                 "; is it the right source? Otherwise correct"
+                                           : ": its entry point " + escape_path(path) + " is " +
+                                                 instead + ", or correct";
+  return Error(Code::kSource, escape_path(location) + what + " `entry_points` in the configuration",
+               {{"path", escape_path(path)}});
+}
+
 void complete_entry_points(const SourceRequest& request, ResolvedSource& resolved) {
   std::vector<ListingEntry> entries = resolved.listing.entries();
   if (entries.empty()) {
@@ -127,11 +153,7 @@ void complete_entry_points(const SourceRequest& request, ResolvedSource& resolve
   for (const auto& path : request.entry_paths) {
     ListingEntry* const file = find_file(entries, path);
     if (file == nullptr) {
-      throw Error(Code::kSource,
-                  escape_path(resolved.location) + " has no entry point " + escape_path(path) +
-                      "; is it the right source? Otherwise correct `entry_points` in the "
-                      "configuration",
-                  {{"path", escape_path(path)}});
+      throw no_entry_point(entries, resolved.location, path);
     }
     if (file->executable) continue;
     file->executable = changed = true;
