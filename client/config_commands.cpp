@@ -6,27 +6,22 @@
 #include <cerrno>
 
 #include "client/commands.hpp"
+#include "client/json_fields.hpp"
+#include "client/render.hpp"
 #include "daemon/unique_fd.hpp"
 
 namespace mcpu {
 
 namespace {
 
-/// What a program that was run to its end had to say.
-struct Said {
-  int status = -1;
-  std::string errors;
-};
-
-[[noreturn]] void become(const std::vector<char*>& command, int errors) {
-  ::dup2(::open("/dev/null", O_RDWR | O_CLOEXEC), STDOUT_FILENO);
-  ::dup2(errors, STDERR_FILENO);
+[[noreturn]] void become(const std::vector<char*>& command, int output) {
+  ::dup2(output, STDOUT_FILENO);
   ::execv(command[0], command.data());
   ::_exit(127);
 }
 
-/// Runs a program of ours, whose output is short, with its standard error kept.
-Said run(std::vector<std::string> words) {
+/// Runs a program of ours, whose output is short, to its end; returns its standard output.
+std::string output_of(std::vector<std::string> words) {
   std::vector<char*> command;
   for (std::string& word : words) command.push_back(word.data());
   command.push_back(nullptr);
@@ -38,16 +33,27 @@ Said run(std::vector<std::string> words) {
   if (child < 0) throw io_error("run", words[0], errno);
   if (child == 0) become(command, writing.get());
   writing.reset();
-  Said said;
+  std::string output;
   std::array<char, 4096> buffer;
   for (ssize_t count = 0; (count = ::read(reading.get(), buffer.data(), buffer.size())) > 0;) {
-    said.errors.append(buffer.data(), static_cast<std::size_t>(count));
+    output.append(buffer.data(), static_cast<std::size_t>(count));
   }
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
   }
-  said.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return said;
+  return output;
+}
+
+/// What the daemon's program says of a configuration file.
+nlohmann::json verdict_on(const InstanceChoice& choice) {
+  std::vector<std::string> words = {find_daemon_program(), "--check-config", "--json"};
+  InstanceOptions options = choice.options;
+  options.user = choice.instance.user_mode;
+  options.system = !options.user;
+  for (std::string& word : instance_words(options)) words.push_back(std::move(word));
+  nlohmann::json verdict = nlohmann::json::parse(output_of(words), nullptr, false);
+  if (verdict.is_object()) return verdict;
+  throw Error(Code::kConfig, words[0] + " --check-config --json failed without a verdict",
+              {{"file", choice.instance.config_file}});
 }
 
 }  // namespace
@@ -55,23 +61,20 @@ Said run(std::vector<std::string> words) {
 int validate_configuration(const Arguments& arguments, Screen& screen) {
   InstanceOptions options = arguments.instance;
   if (!arguments.file.empty()) options.config_file = arguments.file;
-  const InstanceChoice choice = choose_instance(options);
-  std::vector<std::string> words = {find_daemon_program(), "--check-config"};
-  InstanceOptions again = choice.options;
-  again.user = choice.instance.user_mode;
-  again.system = !again.user;
-  for (std::string& word : instance_words(again)) words.push_back(std::move(word));
-  Said said = run(words);
-  const std::string& file = choice.instance.config_file;
-  if (said.status == 0) {
-    screen.print(arguments.json ? nlohmann::json{{"file", file}, {"valid", true}}.dump()
-                                : printable(file) + " is valid");
-    screen.finish();
-    return 0;
+  nlohmann::json verdict = verdict_on(choose_instance(options));
+  if (!flag_of(verdict, "valid")) {
+    const std::string message = text_of(verdict, "message");
+    for (const char* name : {"message", "valid"}) verdict.erase(name);
+    throw Error(Code::kConfig, message, verdict);
   }
-  while (!said.errors.empty() && said.errors.back() == '\n') said.errors.pop_back();
-  if (said.errors.empty()) said.errors = words[0] + " --check-config failed without saying why";
-  throw Error(Code::kConfig, said.errors, {{"file", file}});
+  const std::string file = printable(text_of(verdict, "file"));
+  const std::string text =
+      flag_of(verdict, "exists")
+          ? file + " is valid"
+          : "there is no " + file + ": the built-in values are in force, and nothing is wrong";
+  screen.print(arguments.json ? verdict.dump() : text);
+  screen.finish();
+  return 0;
 }
 
 }  // namespace mcpu

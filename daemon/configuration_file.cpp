@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <optional>
 #include <system_error>
 
@@ -49,13 +50,25 @@ std::string read_all(const std::string& file, int descriptor) {
   return text;
 }
 
+/// A link that leads nowhere is no missing file: somebody meant what it should lead to.
+void refuse_dangling_link(const std::string& file) {
+  std::string target(PATH_MAX, '\0');
+  const ssize_t length = readlink(file.c_str(), target.data(), target.size());
+  if (length < 0) return;
+  target.resize(static_cast<std::size_t>(length));
+  refuse_file(file, "is a link to " + escape_path(target) +
+                        ", which does not exist: restore that file, or remove the link to have "
+                        "the built-in values");
+}
+
 /// Empty when there is no such file.
 std::optional<std::string> read_file(const std::string& file, bool user_mode) {
   // A link is followed: people keep their configuration in a repository of dotfiles.
   const UniqueFd descriptor(open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!descriptor) {
-    if (errno == ENOENT || errno == ENOTDIR) return {};
-    refuse_unreadable(file);
+    if (errno != ENOENT && errno != ENOTDIR) refuse_unreadable(file);
+    refuse_dangling_link(file);
+    return {};
   }
   struct stat status = {};
   if (fstat(descriptor.get(), &status) != 0) refuse_unreadable(file);

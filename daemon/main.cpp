@@ -26,6 +26,7 @@
 #include "proto/text.hpp"
 
 #include <spdlog/spdlog.h>
+#include <nlohmann/json.hpp>
 
 namespace mcpu {
 namespace {
@@ -168,6 +169,24 @@ int check_configuration(const Instance& instance) {
   return 0;
 }
 
+/// The verdict on a configuration file alone, as one JSON object: what `mcpctl config validate`
+/// asks.
+int judge_configuration(const Instance& instance) {
+  nlohmann::json verdict;
+  try {
+    const Configuration configuration = load_configuration(instance, own_identity().home);
+    verdict = {{"exists", !configuration.file.empty()}, {"valid", true}};
+  } catch (const Error& error) {
+    if (error.code() != Code::kConfig) throw;
+    verdict = error.context();
+    verdict.update({{"message", error.what()}, {"valid", false}});
+  }
+  verdict["file"] = escape_path(instance.config_file);
+  std::printf("%s\n",
+              verdict.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  return verdict.at("valid").get<bool>() ? 0 : kWrongInput;
+}
+
 int serve(const DaemonOptions& options, const Instance& instance) {
   set_up_process();
   const std::string log_file = options.on_demand ? instance.layout.state + "/daemon.log" : "";
@@ -184,7 +203,10 @@ int run(int argc, char** argv) {
   const DaemonOptions& options = *parsed.options;
   const Instance instance =
       options.instance.system ? system_instance(options.instance) : user_instance(options.instance);
-  return options.check_config ? check_configuration(instance) : serve(options, instance);
+  if (options.check_config) {
+    return options.json ? judge_configuration(instance) : check_configuration(instance);
+  }
+  return serve(options, instance);
 }
 
 }  // namespace

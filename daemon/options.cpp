@@ -29,8 +29,10 @@ void describe(CLI::App& app, DaemonOptions& options) {
   app.add_option("--state-dir", instance.state_directory, "Keep releases and jobs here")
       ->type_name("DIRECTORY");
   app.add_option("--socket", instance.socket, "Listen here")->type_name("PATH");
-  app.add_flag("--check-config", options.check_config,
-               "Print the effective configuration, or what is wrong with it, and exit");
+  auto* check = app.add_flag("--check-config", options.check_config,
+                             "Print the effective configuration, or what is wrong with it");
+  app.add_flag("--json", options.json, "With --check-config: print the verdict as JSON instead")
+      ->needs(check);
   app.add_flag("--on-demand", options.on_demand,
                "Started by mcpctl: write diagnostics to a file in the state directory");
   app.add_flag("-v,--verbose", options.verbose, "Tell more about the daemon's own work");
@@ -44,6 +46,9 @@ void describe(CLI::App& app, DaemonOptions& options) {
 ParsedOptions parse_daemon_options(int argc, const char* const* argv, bool is_root) {
   CLI::App app(kDescription, "mcp-upgraded");
   app.footer(kFooter);
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return std::string("mcp-upgraded: ") + error.what() + "; see mcp-upgraded --help\n";
+  });
   DaemonOptions options;
   describe(app, options);
   try {

@@ -12,6 +12,7 @@ struct DaemonOptions {
   InstanceOptions instance;  ///< `user` is set if neither was given and we are not root
   bool on_demand = false;    ///< started by mcpctl: diagnostics go to a file
   bool check_config = false;
+  bool json = false;  ///< check_config: the verdict as one JSON object on standard output
   bool verbose = false;
   std::string program_directory;  ///< where the worker programs are; empty: found by itself
 };

@@ -3,9 +3,10 @@ validate` and from the daemon's start alike, exit code 2, and nothing is made.""
 
 import json
 import re
+import subprocess
 import unittest
 
-from daemon_fixture import DaemonTestCase, listing, wait_for
+from daemon_fixture import MCPCTL, DaemonTestCase, listing, wait_for
 from unchanged_case import UnchangedCase
 
 DEMO = '"demo": {"entry_points": [{"name": "demo", "path": "bin/demo"}]%s}'
@@ -31,7 +32,10 @@ class BadConfiguration(DaemonTestCase):
             self.assertRegex(said, place + f".*(?:{words})")
             self.assertLessEqual(said.strip().count("\n"), 0, said)
         self.assertEqual(1, len(lines))
-        self.assertIn("error", lines[0])
+        self.assertEqual(("ConfigurationInvalid", str(self.sandbox.config_file), line),
+                         (lines[0]["error"], lines[0]["file"], lines[0]["line"]))
+        self.assertEqual(key, lines[0]["key"].replace("\n", "\\x0a"))
+        self.assertTrue(lines[0]["message"].startswith(str(self.sandbox.config_file)), lines)
 
     def test_unknown_keys_are_named_with_the_nearest_known_one(self):
         self.assert_mistake('{\n\n  "aplications": {}\n}', 3, "/aplications",
@@ -133,6 +137,33 @@ class BadConfiguration(DaemonTestCase):
         self.assertEqual(2, done.status)
         self.assertIn(f"{other}:1: /grup: ", done.stderr)
         self.assertIn("is valid", self.mcpctl("config", "validate"))
+        self.assertFalse(self.sandbox.state.exists())
+
+    def validate_default(self, *arguments):
+        """Validates the file where user mode looks without --config."""
+        done = subprocess.run([MCPCTL, "config", "validate", "--user", *arguments], text=True,
+                              env=self.sandbox.environment(), stdin=subprocess.DEVNULL,
+                              capture_output=True, check=False, cwd="/")
+        return done.returncode, done.stdout + done.stderr
+
+    def test_a_file_that_is_not_there_is_not_called_valid(self):
+        file = self.sandbox.home / ".config" / "mcp-upgraded" / "config.json"
+        status, said = self.validate_default()
+        self.assertEqual(0, status)
+        self.assertIn(f"there is no {file}: the built-in values", said)
+        self.assertEqual({"file": str(file), "exists": False, "valid": True},
+                         json.loads(self.validate_default("--json")[1]))
+
+    def test_a_link_that_leads_nowhere_is_a_mistake(self):
+        file = self.sandbox.home / ".config" / "mcp-upgraded" / "config.json"
+        file.parent.mkdir(parents=True)
+        file.symlink_to("/no/such/file")
+        status, said = self.validate_default()
+        self.assertEqual(2, status)
+        self.assertIn(f"{file}: is a link to /no/such/file, which does not exist", said)
+        self.sandbox.config_file.unlink()
+        self.sandbox.config_file.symlink_to("/no/such/file")
+        self.assertEqual(2, self.daemon.run().status)
         self.assertFalse(self.sandbox.state.exists())
 
     def test_a_file_that_cannot_be_read_is_named(self):

@@ -68,6 +68,11 @@ class DaemonStart(DaemonTestCase):
         self.sandbox.config_file.write_text(done.stdout)
         self.assertEqual(done.stdout, self.daemon.run("--check-config").stdout)
 
+    def test_a_misspelt_option_is_told_with_the_programs_name(self):
+        done = self.daemon.run("--nonsense")
+        self.assertEqual(2, done.status)
+        self.assertRegex(done.stderr, "^mcp-upgraded: .*--nonsense.*; see mcp-upgraded --help\n$")
+
     def test_a_misspelt_option_and_help_change_nothing(self):
         before = listing(self.sandbox.root)
         self.assertEqual(2, self.daemon.run("--chek-config").status)
