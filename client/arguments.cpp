@@ -1,9 +1,9 @@
 #include "client/arguments.hpp"
 
 #include <CLI/CLI.hpp>
-#include <filesystem>
 
 #include "client/suggestion.hpp"
+#include "daemon/absolute_path.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -261,9 +261,7 @@ std::string absolute_source(const std::string& source) {
   // As git reads it: a colon before the first slash names a host.
   const bool host = colon != std::string::npos && colon < source.find('/');
   if (scheme || host || source.empty()) return source;
-  std::string path = std::filesystem::absolute(source).lexically_normal().string();
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path;
+  return absolute_path(source);
 }
 
 CommandLine parse_command_line(const std::vector<std::string>& words) {

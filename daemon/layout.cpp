@@ -1,8 +1,8 @@
 #include "daemon/layout.hpp"
 
 #include <cstdlib>
-#include <filesystem>
 
+#include "daemon/absolute_path.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -33,24 +33,17 @@ std::string xdg(const char* variable, const char* default_below_home) {
   return (base.empty() ? home() + default_below_home : base) + kName;
 }
 
-/// A path as given on the command line, absolute and without `.`, `..` and a slash at its end.
-std::string absolute(const std::string& path) {
-  std::string result = std::filesystem::absolute(path).lexically_normal().string();
-  while (result.size() > 1 && result.back() == '/') result.pop_back();
-  return result;
-}
-
 /// Puts the options over the defaults. A state directory named on the command line is an instance
 /// of its own: its socket and its cache lie below it, never where another instance has them.
 void apply(const InstanceOptions& options, Instance& instance) {
   if (!options.state_directory.empty()) {
-    instance.layout.state = absolute(options.state_directory);
+    instance.layout.state = absolute_path(options.state_directory);
     instance.layout.cache = instance.layout.state + "/cache";
     instance.socket = instance.layout.state + "/run/socket";
   }
-  if (!options.socket.empty()) instance.socket = absolute(options.socket);
+  if (!options.socket.empty()) instance.socket = absolute_path(options.socket);
   if (!options.config_file.empty()) {
-    instance.config_file = absolute(options.config_file);
+    instance.config_file = absolute_path(options.config_file);
     instance.config_required = true;
   }
 }

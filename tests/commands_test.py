@@ -59,6 +59,19 @@ class WithoutDaemon(DaemonTestCase):
                 self.assertIn(words, lines[0]["message"])
         self.assert_same(before, listing(self.sandbox.root))
 
+    def test_a_relative_path_in_a_directory_that_is_gone_is_named(self):
+        for words in (["upgrade", "--from", "./x"], ["status", "--user", "--state-dir", "y"]):
+            with self.subTest(words):
+                gone = self.sandbox.root / "gone"
+                gone.mkdir()
+                script = 'cd "$1" && rmdir "$1" && shift && exec "$@"'
+                done = subprocess.run(["sh", "-c", script, "sh", gone, MCPCTL, *words], text=True,
+                                      env=self.sandbox.environment(), capture_output=True,
+                                      stdin=subprocess.DEVNULL, check=False)
+                self.assertEqual(2, done.returncode, done.stderr)
+                self.assertIn(f"mcpctl: {words[-1]} is relative", done.stderr)
+                self.assertIn("absolute path", done.stderr)
+
     def test_commands_in_messages_can_be_pasted_into_a_shell(self):
         self.repository.release("1.0.0")
         self.daemon.start()

@@ -20,8 +20,8 @@ LAYERS = {
     r"tests/.*": r"tests/.*",
     r"client/.*": r"client/.*",
     r"daemon/worker/.*": r"daemon/worker/.*|daemon/posix_processes",
-    # The client knows the daemon's files, and nothing else of it.
-    r"daemon/(?!layout|unique_fd).*": r"daemon/.*",
+    # The client knows the daemon's files and how paths are given, and nothing else of it.
+    r"daemon/(?!absolute_path|layout|unique_fd).*": r"daemon/.*",
 }
 #: Includes that one file at most may have.
 SINGLE = (r"systemd/sd-bus\.h",)
