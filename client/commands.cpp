@@ -1,5 +1,8 @@
 #include "client/commands.hpp"
 
+#include "client/json_fields.hpp"
+#include "client/render.hpp"
+
 namespace mcpu {
 
 namespace {
@@ -77,6 +80,14 @@ int exit_code(const Error& error) {
       return kExitFailed;
   }
   return kExitFailed;
+}
+
+std::string error_text(const Error& error) {
+  const std::string since = text_of(error.context(), "since");
+  const bool job = error.code() == Code::kBusy && number_of(error.context(), "job") > 0;
+  const std::string started =
+      job && !since.empty() ? "; it has been under way since " + local_time(since) : "";
+  return error.what() + started;
 }
 
 nlohmann::json error_json(const Error& error) {

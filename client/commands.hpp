@@ -39,6 +39,8 @@ int validate_configuration(const Arguments& arguments, Screen& screen);
 
 /// mcpctl's exit code for an error.
 int exit_code(const Error& error);
+/// An error as a person reads it: what the daemon says has no times, they are shown as local ones.
+std::string error_text(const Error& error);
 /// An error as --json shows it: {error, message} and its parameters.
 nlohmann::json error_json(const Error& error);
 

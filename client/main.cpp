@@ -21,7 +21,8 @@ int report(const Error& error, bool json, Screen& screen) {
     screen.print(error_json(error).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     std::string text;
-    std::string_view rest = error.what();
+    const std::string whole = error_text(error);
+    std::string_view rest = whole;
     for (std::size_t end = 0; end != rest.npos;
          rest.remove_prefix(end == rest.npos ? 0 : end + 1)) {
       end = rest.find('\n');

@@ -219,8 +219,7 @@ std::optional<JobResult> JobPlanner::weigh(const JobRequest& request, const Rele
       state_.application(environment_.configuration->application(request.app).name);
   if (request.unattended && state.paused) {
     return skip(fresh, "upgrades are on hold",
-                "unattended upgrades are on hold since " + format_time(state.paused->since) +
-                    ": 'mcpctl unhold' resumes them");
+                "unattended upgrades are on hold: 'mcpctl unhold' resumes them");
   }
   if (current && current->digest == fresh.digest && in_place && !request.force) {
     return nothing_to_do("already up to date: " + current->id);

@@ -27,9 +27,8 @@ std::string busy_text(const json& busy) {
   if (busy.at("job") == 0)
     return "the daemon is busy with its " + busy.at("phase").get<std::string>();
   return "job " + std::to_string(busy.at("job").get<JobId>()) + " of " +
-         busy.at("owner").get<std::string>() + " has the turn since " +
-         busy.at("since").get<std::string>() + " (phase " + busy.at("phase").get<std::string>() +
-         ")";
+         busy.at("owner").get<std::string>() + " has the turn (phase " +
+         busy.at("phase").get<std::string>() + ")";
 }
 
 JobQueue::~JobQueue() { stop(); }

@@ -31,8 +31,8 @@ Reply busy_reply(const nlohmann::json& details) {
   const std::string job = details.contains("job") ? details["job"].dump() : "another job";
   return make_error(Code::kBusy,
                     "gave up waiting: job " + job + " of " + text("owner") + " is in phase " +
-                        text("phase") + " since " + text("since") +
-                        "; watch it with 'mcpctl watch " + job + "' or wait longer with --wait",
+                        text("phase") + "; watch it with 'mcpctl watch " + job +
+                        "' or wait longer with --wait",
                     details);
 }
 

@@ -37,6 +37,7 @@ class Queue(JobTestCase):
         self.assertEqual((first, owner, "mid-check"),
                          (busy["job"], busy["owner"], busy["phase"]))
         self.assertTrue(busy["since"])
+        self.assertNotIn(busy["since"], busy["message"])
         self.assertEqual("expired", self.job(first + 1)["outcome"])
         self.open_gate()
         self.assertEqual("done", self.wait_ended(first))
@@ -48,6 +49,7 @@ class Queue(JobTestCase):
         self.assertEqual(3, done.status, done)
         self.assertIn(f"job {first}", done.stderr)
         self.assertIn("mid-check", done.stderr)
+        self.assertRegex(done.stderr, r"under way since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$")
         self.assertEqual([first, first - 1],
                          [job["job"] for job in self.json("jobs")[0]["jobs"]])
         self.open_gate()
