@@ -84,7 +84,8 @@ How
 
 When another job runs
   --wait SECONDS      how long to wait for its turn (default: 30, with --full 60)
-  --no-wait           do not wait: exit 3
+  --no-wait           do not wait for its turn: exit 3; the same work, if it is already under way,
+                      is joined and followed to its end
   --detach            return once it is queued; `mcpctl watch` follows it
 
 On a system instance --from, --worktree, --force, and --to a branch or commit are for root alone.
@@ -117,7 +118,8 @@ Unattended upgrades leave out the release you came from until something newer ap
   --configs=never     leave configuration files alone
   --dry-run           show what would be done, and change nothing
   --wait SECONDS      how long to wait for its turn while another job runs (default: 30)
-  --no-wait           do not wait: exit 3
+  --no-wait           do not wait for its turn: exit 3; the same work, if it is already under way,
+                      is joined and followed to its end
   --detach            return once it is queued; `mcpctl watch` follows it
 
 Examples
@@ -139,7 +141,8 @@ nothing.
 
   --deep              the deep checks too
   --wait SECONDS      how long to wait for its turn while another job runs (default: 30)
-  --no-wait           do not wait: exit 3
+  --no-wait           do not wait for its turn: exit 3; the same work, if it is already under way,
+                      is joined and followed to its end
   --detach            return once it is queued; `mcpctl watch` follows it
 
 Exit codes: 0 healthy; 1 something failed, the log says what; 2 wrong usage; 3 busy; 4 not

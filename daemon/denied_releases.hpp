@@ -22,8 +22,8 @@ struct DeniedRelease {
 nlohmann::json to_json(const DeniedRelease& denied);
 DeniedRelease denied_from_json(const nlohmann::json& json);
 
-/// apps/APP/denied.json: releases that nothing tries again unattended, by content. Any thread; a
-/// file that cannot be read is Error{kCorrupt}.
+/// apps/APP/denied.json: releases that nothing tries again unless told to, by content. Any thread;
+/// a file that cannot be read is Error{kCorrupt}.
 class DeniedReleases {
  public:
   DeniedReleases(FileSystem& fs, const Layout& layout, const std::string& app)

@@ -181,7 +181,7 @@ void Queries::add_withheld(const Application& app, const Newest& newest, json& d
   document["problems"].push_back(
       {{"what", "version " + newest.version + " failed check '" + denied->check + "' in job " +
                     std::to_string(denied->job) + " (" + denied->reason +
-                    ") and is not tried again unattended"},
+                    ") and is not tried again unless told to"},
        {"remedy", "wait for a newer release; 'mcpctl logs " + std::to_string(denied->job) +
                       "' tells more, 'mcpctl upgrade --force' tries it again"}});
 }

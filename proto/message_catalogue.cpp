@@ -74,7 +74,9 @@ constexpr auto kMessages = std::to_array<Message>({
     {"recovery.started", "job {job} was interrupted in step {step}: recovering"},
     {"recovery.undone", "job {job} was undone: everything is as it was before it"},
     {"release.denied",
-     "{release} is marked as broken by check {check}: it is not tried again unattended"},
+     "{release} is marked as broken by check {check}: it is not tried again unless told to "
+     "(--force, "
+     "--to, or 'mcpctl unhold')"},
     {"release.held_warning",
      "{release} is held ({reason}); upgrading to it because it was asked for"},
     {"resolve.release", "release {release} is version {version} from {origin}"},
