@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "client/json_fields.hpp"
 #include "client/views.hpp"
 
@@ -84,6 +86,14 @@ void add_rest(const nlohmann::json& reply, const Paint& paint, std::string& text
   }
 }
 
+/// Whether a plan's message is shown as one of its problems anyway.
+bool is_problem(const nlohmann::json& reply, const std::string& message) {
+  const nlohmann::json& problems = member_of(reply, "problems");
+  return std::any_of(problems.begin(), problems.end(), [&](const nlohmann::json& problem) {
+    return text_of(problem, "what") == message;
+  });
+}
+
 }  // namespace
 
 std::string jobs_view(const nlohmann::json& reply, const Paint& paint) {
@@ -118,10 +128,11 @@ std::string releases_view(const nlohmann::json& reply, const Paint& paint) {
 std::string plan_view(const nlohmann::json& reply, const Paint& paint) {
   std::string text = "Nothing has been changed; this is what " + printable(text_of(reply, "kind")) +
                      " would do.\n";
-  if (!text_of(reply, "message").empty()) text += printable(text_of(reply, "message")) + "\n";
+  const std::string message = text_of(reply, "message");
+  if (!message.empty() && !is_problem(reply, message)) text += printable(message) + "\n";
+  if (flag_of(reply, "nothing_to_do")) return text;
   text += paint("1", "From  ") + named(member_of(reply, "from")) + "\n";
   text += paint("1", "To    ") + named(member_of(reply, "to")) + "\n";
-  if (flag_of(reply, "nothing_to_do")) return text;
   add_files(reply, paint, text);
   add_saves(reply, paint, text);
   add_checks(reply, paint, text);

@@ -72,7 +72,7 @@ json checks_of(const PreparedJob& job) {
 
 json problems_of(const std::vector<Notice>& notices, const std::string& problem) {
   json list = json::array();
-  if (!problem.empty()) list.push_back({{"what", problem}, {"remedy", "see above"}});
+  if (!problem.empty()) list.push_back({{"what", problem}, {"remedy", ""}});
   for (const Notice& notice : notices) {
     if (notice.tier != Tier::kWarning && notice.tier != Tier::kError) continue;
     list.push_back({{"what", render_message(notice.id, notice.fields)}, {"remedy", ""}});

@@ -27,8 +27,19 @@ std::string existing_parent(FileSystem& fs, std::string path) {
   return path;
 }
 
+/// What somebody can do about a directory for links that cannot be written.
+std::string way_to_write(const JobEnvironment& environment, const PreparedJob& job,
+                         const std::string& directory) {
+  const std::string setting = "set applications." + job.app->name + ".entry_points to another one";
+  if (environment.user_mode) return "give yourself the right to write there, or " + setting;
+  return "if it is not on a read-only file system, add ReadWritePaths=" + escape_path(directory) +
+         " with 'systemctl edit mcp-upgraded', or " + setting;
+}
+
 /// The directory a path's links lead to, so that rights are those of the real one.
-void check_link_directory(FileSystem& fs, const EntryPoint& entry) {
+void check_link_directory(const JobEnvironment& environment, const PreparedJob& job,
+                          const EntryPoint& entry) {
+  FileSystem& fs = environment.tools.fs;
   const std::string directory = existing_parent(fs, parent_path(entry.link));
   const auto info = fs.info(directory);
   if (info && info->type == FileType::kFile) {
@@ -37,10 +48,7 @@ void check_link_directory(FileSystem& fs, const EntryPoint& entry) {
   }
   if (!fs.writable(directory) || fs.space(directory).read_only) {
     refuse("cannot write " + escape_path(directory) + ", where the link " +
-           escape_path(entry.link) +
-           " belongs: give this user the right, set applications.NAME.entry_points to another "
-           "directory, or, for the system's daemon, add ReadWritePaths=" +
-           escape_path(directory) + " with 'systemctl edit mcp-upgraded'");
+           escape_path(entry.link) + " belongs: " + way_to_write(environment, job, directory));
   }
 }
 
@@ -182,7 +190,7 @@ void preflight(const JobEnvironment& environment, const PreparedJob& job, JobLog
                const Cancellation* cancellation) {
   check_services(environment, job, cancellation);
   for (const EntryPoint& entry : job.app->entry_points) {
-    check_link_directory(environment.tools.fs, entry);
+    check_link_directory(environment, job, entry);
   }
   check_state_directory(environment, job);
   check_entry_points(environment, job);

@@ -80,10 +80,15 @@ TEST_CASE("a state directory from which nothing can run is refused") {
 TEST_CASE("a directory for links that cannot be written is refused with link and remedy") {
   Machine machine;
   machine.fs().set_space({.free_bytes = 1ULL << 40, .read_only = true, .no_exec = false});
-  const std::string refusal = Looking(machine).refusal();
+  Looking looking(machine);
+  looking.environment.user_mode = true;
+  const std::string refusal = looking.refusal();
   CHECK(
       contains(refusal, "cannot write /usr/local/bin, where the link /usr/local/bin/app belongs"));
-  CHECK(contains(refusal, "applications.NAME.entry_points"));
+  CHECK(contains(refusal, "applications.app.entry_points"));
+  CHECK_FALSE(contains(refusal, "systemctl"));
+  looking.environment.user_mode = false;
+  CHECK(contains(looking.refusal(), "ReadWritePaths=/usr/local/bin with 'systemctl edit"));
 }
 
 TEST_CASE("a file where the directory for links should be is refused") {

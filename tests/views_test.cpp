@@ -130,3 +130,23 @@ TEST_CASE("a plan lists changes, saved files, checks and space") {
   CHECK(says(text, "mid-check  mcp --help  ann   undone"));
   CHECK(says(text, "5.0 kB needed, 1.0 MB free below /s"));
 }
+
+TEST_CASE("a plan that comes to nothing has no lines about nothing") {
+  const std::string text = plan_view(
+      {{"kind", "upgrade"}, {"nothing_to_do", true}, {"message", "already up to date: 1.2-a"}},
+      Paint(false));
+  CHECK(says(text, "already up to date: 1.2-a"));
+  CHECK_FALSE(says(text, "From"));
+  CHECK_FALSE(says(text, "To  "));
+}
+
+TEST_CASE(
+    "what keeps a plan from being carried out is said once, with its remedy if there is one") {
+  const std::string what = "not enough space for /s: free some";
+  const std::string text = plan_view(
+      {{"kind", "upgrade"}, {"message", what}, {"problems", {{{"what", what}, {"remedy", ""}}}}},
+      Paint(false));
+  CHECK(says(text, "PROBLEM " + what));
+  CHECK(text.find(what) == text.rfind(what));
+  CHECK_FALSE(says(text, "what to do"));
+}
