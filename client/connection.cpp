@@ -10,6 +10,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "client/json_fields.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -79,7 +80,7 @@ bool connection_lost(const Error& error) {
 }
 
 Connection::Connection(const std::string& socket_path, const Interrupts& interrupts)
-    : interrupts_(interrupts), decoder_(kMaxReplyBytes, kMaxReplyDepth) {
+    : interrupts_(interrupts), decoder_(kMaxReplyBytes, kMaxReplyDepth), path_(socket_path) {
   connect(socket_path);
 }
 
@@ -105,7 +106,39 @@ void Connection::connect(const std::string& socket_path) {
   }
 }
 
-void Connection::send(const Call& call) {
+void Connection::limit_answers(std::chrono::milliseconds limit, std::string remedy) {
+  answer_limit_ = limit;
+  remedy_ = std::move(remedy);
+}
+
+Connection::Deadline Connection::deadline_of(std::string_view method,
+                                             const nlohmann::json& parameters) const {
+  const bool long_work = method == "Plan" ||
+                         (method == "Status" && flag_of(parameters, "verify")) ||
+                         (method == "Watch" && flag_of(parameters, "follow"));
+  if (long_work) return std::nullopt;
+  return std::chrono::steady_clock::now() + answer_limit_;
+}
+
+void Connection::wait(short events, const Deadline& deadline) const {
+  if (!deadline) {
+    interrupts_.wait(socket_.get(), events, -1);
+    return;
+  }
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(*deadline - std::chrono::steady_clock::now());
+  if (left.count() > 0) {
+    interrupts_.wait(socket_.get(), events, static_cast<int>(left.count()));
+    return;
+  }
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(answer_limit_);
+  throw Error(Code::kNoDaemon,
+              "the daemon at " + path_ + " has not answered for " +
+                  std::to_string(seconds.count()) + " s: it is stopped, or hangs; " + remedy_,
+              {{"socket", path_}, {"lost", false}});
+}
+
+void Connection::send(const Call& call, const Deadline& deadline) {
   const std::string frame = encode_frame(to_json(call));
   for (std::size_t sent = 0; sent < frame.size();) {
     const ssize_t count =
@@ -113,7 +146,7 @@ void Connection::send(const Call& call) {
     if (count >= 0) {
       sent += static_cast<std::size_t>(count);
     } else if (errno == EAGAIN) {
-      interrupts_.wait(socket_.get(), POLLOUT, -1);
+      wait(POLLOUT, deadline);
     } else if (errno == EPIPE || errno == ECONNRESET) {
       return;  // It hung up, perhaps with a word why: receive() finds that, or nothing.
     } else if (errno != EINTR) {
@@ -122,7 +155,7 @@ void Connection::send(const Call& call) {
   }
 }
 
-Reply Connection::receive() {
+Reply Connection::receive(const Deadline& deadline) {
   std::array<char, 64 * 1024> buffer;
   for (;;) {
     if (const std::optional<nlohmann::json> frame = decoder_.next()) return reply_from_json(*frame);
@@ -133,7 +166,7 @@ Reply Connection::receive() {
     } else if (count == 0) {
       throw no_daemon("its socket", ECONNRESET, true);
     } else if (errno == EAGAIN) {
-      interrupts_.wait(socket_.get(), POLLIN, -1);
+      wait(POLLIN, deadline);
     } else if (errno != EINTR) {
       throw no_daemon("its socket", errno, true);
     }
@@ -141,8 +174,9 @@ Reply Connection::receive() {
 }
 
 nlohmann::json Connection::call(std::string_view method, const nlohmann::json& parameters) {
-  send({std::string(kInterface) + std::string(method), parameters});
-  Reply reply = receive();
+  const Deadline deadline = deadline_of(method, parameters);
+  send({std::string(kInterface) + std::string(method), parameters}, deadline);
+  Reply reply = receive(deadline);
   if (!reply.error.empty()) throw typed_error(reply);
   return std::move(reply.parameters);
 }
@@ -151,9 +185,11 @@ void Connection::stream(std::string_view method, const nlohmann::json& parameter
                         const OnReply& on_reply) {
   Call call{std::string(kInterface) + std::string(method), parameters};
   call.more = true;
-  send(call);
+  Deadline deadline = deadline_of(method, parameters);
+  send(call, deadline);
   for (;;) {
-    const Reply reply = receive();
+    const Reply reply = receive(deadline);
+    deadline.reset();  // what comes next comes when it happens
     if (!reply.error.empty()) throw typed_error(reply);
     on_reply(reply.parameters);
     if (!reply.continues) return;

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,6 +24,11 @@ class Connection {
   /// Throws Error{kNoDaemon} if nobody listens there, kNotAuthorized if the socket may not be used.
   Connection(const std::string& socket_path, const Interrupts& interrupts);
 
+  /// How long the first reply may take of a call that is answered at once by a daemon that is well
+  /// (all but Plan, Status with verify, and Watch with follow), and what to do when it does not
+  /// come: for Error{kNoDaemon}.
+  void limit_answers(std::chrono::milliseconds limit, std::string remedy);
+
   /// One call with one reply. `method` without the interface: "Status". Throws the daemon's typed
   /// error as the Error it was there, kNoDaemon if the connection is lost, Interrupted.
   nlohmann::json call(std::string_view method, const nlohmann::json& parameters);
@@ -29,13 +36,21 @@ class Connection {
   void stream(std::string_view method, const nlohmann::json& parameters, const OnReply& on_reply);
 
  private:
-  void send(const Call& call);
-  Reply receive();
+  /// Empty: without limit.
+  using Deadline = std::optional<std::chrono::steady_clock::time_point>;
+
+  Deadline deadline_of(std::string_view method, const nlohmann::json& parameters) const;
+  void wait(short events, const Deadline& deadline) const;
+  void send(const Call& call, const Deadline& deadline);
+  Reply receive(const Deadline& deadline);
   void connect(const std::string& socket_path);
 
   const Interrupts& interrupts_;
   UniqueFd socket_;
   FrameDecoder decoder_;
+  std::string path_;
+  std::chrono::milliseconds answer_limit_{30'000};
+  std::string remedy_ = "restart it";
 };
 
 /// Whether an error means that the connection, not the request, failed: worth another connection.

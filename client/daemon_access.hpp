@@ -26,6 +26,11 @@ class DaemonAccess {
   /// more over another. Only for methods that may be done twice.
   nlohmann::json call(std::string_view method, const nlohmann::json& parameters);
 
+  /// Asks the daemon whether it is the one that --user, --system, --config and --state-dir
+  /// describe; nothing if none of them was given. Throws Error{kUsage} naming both values and what
+  /// to do.
+  void check_options();
+
   const InstanceChoice& choice() const { return choice_; }
   const Interrupts& interrupts() const { return interrupts_; }
 
@@ -34,6 +39,7 @@ class DaemonAccess {
   std::optional<Connection> try_socket(const std::string& path);
   Connection start();
   Connection wait_for(const StartedDaemon& daemon);
+  std::string remedy_for_silence() const;
   Error nobody() const;
 
   InstanceChoice choice_;

@@ -37,7 +37,8 @@ Options, before or after the command
                       is one, else your own, which is started on demand
   --config FILE       configuration file of the instance
   --state-dir DIR     state directory of the instance
-  --socket PATH       where its daemon listens
+  --socket PATH       where its daemon listens; a running daemon that is not what these options say
+                      is not used: exit 2
   --json              JSON lines, errors included: for programs
   -v, --verbose       DEBUG lines too
   -q, --quiet         warnings, errors and the result only

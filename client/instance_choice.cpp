@@ -54,7 +54,8 @@ std::string instance_hint(const InstanceOptions& options) {
 InstanceChoice choose_instance(const InstanceOptions& options) {
   InstanceChoice choice;
   const bool placed = !options.state_directory.empty() || !options.socket.empty();
-  choice.named = options.user || options.system || placed;
+  choice.mode_named = options.user || options.system;
+  choice.named = choice.mode_named || placed;
   const bool system = options.system || (!choice.named && system_instance_present());
   choice.instance = system ? system_instance(options) : user_instance(options);
   choice.options = options;

@@ -11,6 +11,7 @@ namespace mcpu {
 struct InstanceChoice {
   Instance instance;
   bool named = false;       ///< by --user, --system, --state-dir or --socket
+  bool mode_named = false;  ///< by --user or --system
   InstanceOptions options;  ///< as given, with absolute paths
 };
 

@@ -50,6 +50,7 @@ int run(const Arguments& arguments, Screen& screen) {
          (daemon.choice().instance.user_mode ? "your own instance" : "the system's instance") +
          " at " + daemon.choice().instance.socket);
   }
+  daemon.check_options();
   const int status = run_command(session);
   if (arguments.command == Command::kUpgrade || arguments.command == Command::kRollback ||
       arguments.command == Command::kCheck) {

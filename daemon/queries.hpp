@@ -20,9 +20,10 @@ class Queries {
   nlohmann::json status(const std::string& app, bool verify) const;
   nlohmann::json jobs(std::size_t limit) const;
   nlohmann::json releases(const std::string& app) const;
+  /// Which daemon this is.
+  nlohmann::json instance() const;
 
  private:
-  nlohmann::json instance() const;
   nlohmann::json recovery() const;
   nlohmann::json application(const Application& app, bool verify) const;
   void add_current(const Application& app, const ReleaseStore& store, const std::string& current,

@@ -325,10 +325,11 @@ json UpgradeService::mark(const std::string& app_name, const std::string& action
   return reply;
 }
 
-json UpgradeService::show_configuration(const Peer&) {
+json UpgradeService::show_configuration(const Peer& peer) {
   const auto configuration = environment().configuration;
   return {{"file", escape_path(instance_.config_file)},
           {"exists", !configuration->file.empty()},
+          {"instance", queries(peer).instance()},
           {"configuration", to_json(*configuration)}};
 }
 

@@ -2,7 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <csignal>
+#include <future>
+#include <thread>
 
 #include "proto/error.hpp"
 #include "tests/client_fixture.hpp"
@@ -153,4 +156,44 @@ TEST_CASE("Ctrl-C ends waiting for a daemon that says nothing") {
     ::raise(SIGINT);
     CHECK_THROWS_AS(connection.call("Status", json::object()), Interrupted);
   }
+}
+
+TEST_CASE("a daemon that does not answer a short call is given up, with what to do") {
+  Wire wire;
+  ScriptedDaemon daemon(wire.path, {[](ScriptedPeer& peer) {
+                          peer.call();
+                          peer.call();  // until the client is gone
+                        }});
+  Connection connection(wire.path, wire.interrupts);
+  connection.limit_answers(std::chrono::milliseconds(20), "restart it with care");
+  const Error error = error_of([&] { connection.call("Status", json::object()); });
+  CHECK(error.code() == Code::kNoDaemon);
+  CHECK_FALSE(connection_lost(error));
+  CHECK(std::string(error.what()).find(wire.path) != std::string::npos);
+  CHECK(std::string(error.what()).find("restart it with care") != std::string::npos);
+}
+
+TEST_CASE("only the first reply of a stream has a limit, and what takes long has none") {
+  Wire wire;
+  const auto limit = std::chrono::milliseconds(20);
+  std::promise<void> answered;
+  const auto reply_late = [&](ScriptedPeer& peer) {
+    peer.call();
+    std::this_thread::sleep_for(2 * limit);
+    peer.reply(json::object());
+  };
+  ScriptedDaemon daemon(wire.path, {[&](ScriptedPeer& peer) {
+                          // The first reply is there before the call, so that no load delays it.
+                          peer.reply(json::object(), true);
+                          answered.set_value();
+                          for (int calls = 0; calls < 3; ++calls) reply_late(peer);
+                        }});
+  Connection connection(wire.path, wire.interrupts);
+  connection.limit_answers(limit, "");
+  answered.get_future().wait();
+  int replies = 0;
+  connection.stream("Upgrade", json::object(), [&](const json&) { ++replies; });
+  CHECK(replies == 2);
+  CHECK_NOTHROW(connection.call("Plan", json::object()));
+  CHECK_NOTHROW(connection.call("Status", {{"verify", true}}));
 }

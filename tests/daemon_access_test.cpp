@@ -76,6 +76,27 @@ TEST_CASE("the lock file leads to a daemon that listens elsewhere") {
   CHECK(access.call("Status", nlohmann::json::object()).at("here") == true);
 }
 
+TEST_CASE("a socket that was named is not exchanged for the one in the lock file") {
+  ScratchDirectory directory;
+  Interrupts interrupts;
+  InstanceOptions options;
+  options.system = true;
+  options.state_directory = directory / "state";
+  options.socket = directory / "named";
+  const std::string elsewhere = directory / "elsewhere";
+  write_file(directory / "state/lock", "{\"pid\": 1, \"socket\": \"" + elsewhere + "\"}\n");
+  ScriptedDaemon daemon(elsewhere, {[](ScriptedPeer&) {}});
+  DaemonAccess access(choose_instance(options), interrupts, [](const std::string&) {});
+  try {
+    access.open();
+    FAIL("connected");
+  } catch (const Error& error) {
+    CHECK(error.code() == Code::kUsage);
+    CHECK(std::string(error.what()).find(elsewhere + ", not " + options.socket) !=
+          std::string::npos);
+  }
+}
+
 TEST_CASE("a system instance is never started, and the way on is named") {
   ScratchDirectory directory;
   Interrupts interrupts;
