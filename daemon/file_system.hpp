@@ -22,6 +22,7 @@ struct FileInfo {
   std::uint32_t gid = 0;
   std::uint64_t size_bytes = 0;
   std::int64_t mtime_ns = 0;
+  std::int64_t ctime_ns = 0;  ///< of the last change of any kind: nobody can set it
   std::uint64_t device = 0;
   std::uint64_t inode = 0;
   std::uint64_t links = 1;

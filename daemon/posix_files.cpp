@@ -110,6 +110,7 @@ FileInfo to_file_info(const struct stat& status) {
   info.gid = status.st_gid;
   info.size_bytes = static_cast<std::uint64_t>(status.st_size);
   info.mtime_ns = status.st_mtim.tv_sec * std::int64_t{1'000'000'000} + status.st_mtim.tv_nsec;
+  info.ctime_ns = status.st_ctim.tv_sec * std::int64_t{1'000'000'000} + status.st_ctim.tv_nsec;
   info.device = status.st_dev;
   info.inode = status.st_ino;
   info.links = status.st_nlink;

@@ -103,6 +103,7 @@ FileInfo MemoryTree::info(Id id) const {
           .gid = found.now.gid,
           .size_bytes = found.data.size(),
           .mtime_ns = found.now.mtime_ns,
+          .ctime_ns = found.now.ctime_ns,
           .device = 1,
           .inode = id,
           .links = found.links};
@@ -187,11 +188,13 @@ void MemoryTree::remove(const std::string& path, bool directory) {
 void MemoryTree::set_mode(Id id, std::uint32_t mode) {
   if (node(id).type == FileType::kLink) throw EOPNOTSUPP;
   node(id).now.mode = mode;
+  note_change(id);
 }
 
 void MemoryTree::set_owner(Id id, std::uint32_t uid, std::uint32_t gid) {
   node(id).now.uid = uid;
   node(id).now.gid = gid;
+  note_change(id);
 }
 
 void MemoryTree::write(Id file, std::uint64_t offset, std::string_view bytes) {
@@ -215,6 +218,7 @@ bool MemoryTree::contains(Id directory, Id inner) const {
 void MemoryTree::enter(Id directory, const std::string& name, Id id) {
   node(directory).names[name] = id;
   ++node(id).links;
+  note_change(id);
   if (node(id).type == FileType::kDirectory) {
     node(id).parent = directory;
     ++node(directory).links;
@@ -226,6 +230,7 @@ void MemoryTree::leave(Id directory, const std::string& name) {
   const Id id = node(directory).names.at(name);
   node(directory).names.erase(name);
   --node(id).links;
+  note_change(id);
   if (node(id).type == FileType::kDirectory) --node(directory).links;
   touch(directory);
 }

@@ -41,7 +41,10 @@ class MemoryTree {
   void remove(const std::string& path, bool directory);
   void set_mode(Id id, std::uint32_t mode);
   void set_owner(Id id, std::uint32_t uid, std::uint32_t gid);
-  void set_mtime(Id id, std::int64_t mtime_ns) { node(id).now.mtime_ns = mtime_ns; }
+  void set_mtime(Id id, std::int64_t mtime_ns) {
+    node(id).now.mtime_ns = mtime_ns;
+    note_change(id);
+  }
   void write(Id file, std::uint64_t offset, std::string_view bytes);
   void truncate(Id file, std::uint64_t size_bytes);
 
@@ -55,7 +58,7 @@ class MemoryTree {
  private:
   struct Attributes {
     std::uint32_t mode = 0, uid = 0, gid = 0;
-    std::int64_t mtime_ns = 0;
+    std::int64_t mtime_ns = 0, ctime_ns = 0;
   };
   struct Node {
     FileType type = FileType::kFile;
@@ -89,7 +92,11 @@ class MemoryTree {
   bool contains(Id directory, Id inner) const;
   void enter(Id directory, const std::string& name, Id id);
   void leave(Id directory, const std::string& name);
-  void touch(Id id) { node(id).now.mtime_ns = ++clock_; }
+  void note_change(Id id) { node(id).now.ctime_ns = ++clock_; }
+  void touch(Id id) {
+    note_change(id);
+    node(id).now.mtime_ns = clock_;
+  }
   /// Makes those renames durable that must be when `directory` is.
   void commit_moves(Id directory);
   void count_links(Id directory, std::map<Id, Node>& reached);
