@@ -158,7 +158,8 @@ Shows the current release, since when and by whom, what one can go back to, whet
 is known and when it was last looked for, a running job, the last job's result, and what is wrong
 with what to do about it.
 
-  --verify            compare the content of every file with its digest, and name those that differ
+  --verify            compare the content of every file with its digest, and name those that differ:
+                      of the current release, and of the one that 'mcpctl rollback' goes to
 
 Exit codes: 0 shown; 1 a command cannot run, or with --verify: something is damaged; 5 no daemon;
 6 something needs to be looked at now. Options common to all commands: mcpctl --help

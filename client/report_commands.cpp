@@ -14,7 +14,9 @@ int status_exit_code(const nlohmann::json& reply) {
   int code = 0;
   for (const nlohmann::json& app : member_of(reply, "applications")) {
     if (text_of(member_of(app, "last_job"), "outcome") == "not_restored") return kExitNotRestored;
-    if (!member_of(member_of(app, "verified"), "damaged").empty()) code = kExitDamaged;
+    for (const char* compared : {"verified", "verified_back"}) {
+      if (!member_of(member_of(app, compared), "damaged").empty()) code = kExitDamaged;
+    }
     for (const nlohmann::json& entry : member_of(app, "entry_points")) {
       const std::string state = text_of(entry, "state");
       if (state == "broken" || state == "absent" || state == "foreign") code = kExitDamaged;

@@ -57,7 +57,8 @@ std::vector<CheckJudge::Failure> CheckJudge::run_again(const std::vector<Failure
   }
   for (const Failure& failure : failures) {
     const bool known = baseline_.contains(failure.spec->name);
-    if (old && !known) runs.push_back(bind(*failure.spec, *old));
+    const bool comparable = old && old->programs.contains(failure.spec->entry);
+    if (comparable && !known) runs.push_back(bind(*failure.spec, *old));
   }
   const std::vector<CheckResult> results = run_(runs);
   for (std::size_t i = failures.size(); i < results.size(); ++i) {

@@ -41,7 +41,7 @@ class CheckJudge {
       : run_(std::move(run)), log_(log), uid_(uid), baseline_(std::move(known)) {}
 
   /// Runs the checks on the fresh release. Those that fail are run once more, and on the old one
-  /// (empty: a first installation, where only essential checks count), all side by side.
+  /// (empty: there is none that runs, so that only essential checks count), all side by side.
   Verdict judge(const std::vector<CheckSpec>& specs, const CheckTarget& fresh,
                 const std::optional<CheckTarget>& old);
   const Baseline& baseline() const { return baseline_; }

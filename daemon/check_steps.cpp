@@ -92,13 +92,17 @@ bool anything_stands(const StepContext& context) {
 
 /// The release before, seen from `home`; empty on a first installation. Before adoption it is
 /// whatever stands at the entry points: REQUIRES that they have not been switched yet, or `from` is
-/// a release.
+/// a release. Empty too for a damaged release, which must not keep anybody from leaving it.
 std::optional<CheckTarget> old_target(const StepContext& context, const std::string& home) {
   const std::string& from = context.plan.from;
   if (from.empty() || !anything_stands(context)) return std::nullopt;
   if (from == kBefore) return entry_target(context, home);
-  return context.releases.exists(from) ? std::optional(stored_target(context, from, home))
-                                       : std::nullopt;
+  try {
+    if (context.releases.exists(from)) return stored_target(context, from, home);
+  } catch (const Error&) {
+    // Told when the job was planned.
+  }
+  return std::nullopt;
 }
 
 /// What one user's checks came to.
@@ -236,6 +240,44 @@ void apply_post_check(const Step& step, StepContext& context) {
     note_changes(context, users[i], judgements[i].before, judgements[i].after);
   }
   settle(context, users, failures, judgements);
+}
+
+namespace {
+
+/// A damaged file of the release before, which shares its content with the new one: nothing can
+/// change one without the other. Empty: there is none.
+std::string damaged_with(const StepContext& context, const std::vector<Damage>& damages) {
+  const Layout& layout = context.tools.layout;
+  const std::string& app = context.plan.app;
+  for (const Damage& damage : damages) {
+    const std::string name = "/" + unescape_path(damage.path);
+    const auto here = context.tools.fs.info(layout.tree(app, context.plan.to) + name);
+    const auto there = context.tools.fs.info(layout.tree(app, context.plan.from) + name);
+    if (here && there && here->inode == there->inode) return damage.path;
+  }
+  return "";
+}
+
+}  // namespace
+
+void require_untouched(StepContext& context) {
+  const std::string& release = context.plan.to;
+  if (release == kBefore) return;
+  const auto damages = context.releases.damage_since(release, context.marks);
+  if (damages.empty()) return;
+  for (const Damage& damage : damages) {
+    context.log.error("check.damaged",
+                      {{"release", release}, {"file", damage.path}, {"reason", damage.what}});
+  }
+  const std::string first = damages[0].path + " " + damages[0].what;
+  const std::string reason = "it changed its own files while it was checked: " + first;
+  json damaged{{release, first}};
+  const std::string shared = damaged_with(context, damages);
+  if (!shared.empty()) damaged[context.plan.from] = shared + " was changed through " + release;
+  context.verdict = {false, true, "own files", reason};
+  throw Error(
+      Code::kCheck, "check 'own files' failed: " + reason,
+      {{"check", "own files"}, {"reason", reason}, {"regression", true}, {"damaged", damaged}});
 }
 
 }  // namespace mcpu

@@ -27,4 +27,9 @@ void note_changes(StepContext& context, const ManagedUser& user,
 /// Makes the job's scratch HOME for a user, with copies of the managed files; returns its path.
 std::string make_scratch(StepContext& context, const ManagedUser& user);
 
+/// Fails the job, as a failed check does, when the release changed its own files since
+/// `context.marks` was taken: where checks have the rights of the files' owner, it can. To be
+/// called when nothing runs from it any more.
+void require_untouched(StepContext& context);
+
 }  // namespace mcpu

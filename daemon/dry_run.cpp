@@ -84,7 +84,7 @@ json problems_of(const std::vector<Notice>& notices, const std::string& problem)
 json release_or_null(const JobEnvironment& environment, const PreparedJob& job,
                      const std::string& id) {
   const ReleaseStore store(environment.tools.fs, environment.tools.layout, job.app->name);
-  return store.exists(id) ? release_document(store.read(id)) : json();
+  return store.exists(id) ? release_document(store.describe(id)) : json();
 }
 
 }  // namespace
@@ -107,7 +107,7 @@ json release_document(const ReleaseInfo& info) {
           {"version", info.version},
           {"origin", escape_path(info.origin)},
           {"commit", info.commit.empty() ? json() : json(info.commit)},
-          {"digest", info.digest.hex()}};
+          {"digest", info.digest == Sha256() ? "" : info.digest.hex()}};
 }
 
 json describe_dry_run(const JobEnvironment& environment, const PreparedJob& job,

@@ -5,6 +5,7 @@
 #include "daemon/concern.hpp"
 #include "daemon/denied_releases.hpp"
 #include "daemon/durable.hpp"
+#include "daemon/release_health.hpp"
 #include "daemon/retention.hpp"
 #include "daemon/scratch.hpp"
 
@@ -48,6 +49,19 @@ JobResult not_restored(JobResult failed, const Error& pending) {
   failed.outcome = Outcome::kNotRestored;
   failed.message += std::string("; not everything could be put back yet: ") + pending.what();
   return failed;
+}
+
+/// What an undone job left otherwise than it was, as the end of a sentence.
+std::string all_but(const StepContext& context, const std::map<std::string, std::string>& damaged) {
+  std::string but;
+  if (context.differs) but = ", but for configuration files that were changed meanwhile";
+  const auto old = damaged.find(context.plan.from);
+  if (old != damaged.end() && context.releases.exists(old->first)) {
+    but += ", but for release " + old->first + ", which is damaged now (" + old->second +
+           "): 'mcpctl upgrade --to " + context.releases.describe(old->first).version +
+           "' stages it again";
+  }
+  return but;
 }
 
 }  // namespace
@@ -148,8 +162,9 @@ std::optional<Error> JobFinisher::undone(StepContext& context, Transaction& tran
         .add(denied_from_json(why.at("denied")));
   }
   remove_scratch(tools_, context.plan.job, context.plan.users);
-  const std::string but =
-      context.differs ? ", but for configuration files that were changed meanwhile" : "";
+  const auto damaged = why.value("damaged", std::map<std::string, std::string>());
+  remember_compared(state_, context.releases, context.plan.app, damaged);
+  const std::string but = all_but(context, damaged);
   if (!has_ended(context.plan.job)) {
     context.log.success("undo.done", {{"but", but}});
     if (why.contains("denied")) {

@@ -45,7 +45,7 @@ bool older(const std::string& version, const std::string& than) {
 /// A version that was another commit when it was staged: somebody moved its tag.
 void refuse_moved_tag(const ReleaseStore& store, const ReleaseInfo& fresh) {
   for (const std::string& id : store.list()) {
-    const ReleaseInfo known = store.read(id);
+    const ReleaseInfo known = store.describe(id);
     if (known.origin != fresh.origin || known.version != fresh.version) continue;
     if (known.commit.empty() || known.commit == fresh.commit) continue;
     throw Error(Code::kSource, "the tag of version " + fresh.version + " (v" + fresh.version +
@@ -158,24 +158,25 @@ PreparedJob JobPlanner::prepare_upgrade(const JobRecord& record) {
   std::optional<ReleaseInfo> current;
   Listing current_listing;
   if (store.exists(facts.current)) {  // else it is to be mended
-    current = store.read(facts.current);
-    current_listing = store.listing(facts.current);
+    current = store.describe(facts.current);
+    current_listing = listing_left(store, facts.current);
   }
   // Hashing the whole tree is worth it only where the answer decides something.
   const bool same = current && current->digest == fresh.digest;
   const bool in_place = same && !facts.entry_points && facts.from == facts.current &&
-                        store.verify(facts.current).empty();
+                        damage(store, facts.current).empty();
   const bool stands = facts.from == facts.current;
   job.early =
       weigh(record.request, fresh, stands ? current : std::nullopt, in_place, job.clear_denied);
   if (job.early) return job;
 
   if (store.exists(fresh.id)) {
-    if (store.verify(fresh.id).empty()) {
+    const std::string& damaged = damage(store, fresh.id);
+    if (damaged.empty()) {
       log_.info("stage.exists", {{"release", fresh.id}});
     } else {
       // A damaged tree keeps its name while processes run from it; the good one gets another.
-      log_.warning("stage.damaged", {{"release", fresh.id}});
+      log_.warning("stage.damaged", {{"release", fresh.id}, {"reason", damaged}});
       fresh.id += "~" + std::to_string(record.id);
     }
   }
@@ -189,6 +190,24 @@ PreparedJob JobPlanner::prepare_upgrade(const JobRecord& record) {
   job.release = fresh;
   job.plan = plan_upgrade(facts);
   return job;
+}
+
+const std::string& JobPlanner::damage(const ReleaseStore& store, const std::string& id) {
+  if (const auto known = compared_.find(id); known != compared_.end()) return known->second;
+  const auto damages = store.verify(id);
+  return compared_[id] = damages.empty() ? "" : damages[0].path + " " + damages[0].what;
+}
+
+Listing JobPlanner::listing_left(const ReleaseStore& store, const std::string& id) {
+  Listing listing;
+  try {
+    listing = store.listing(id);
+    store.exec(id);
+  } catch (const Error& error) {
+    log_.warning("release.unreadable", {{"release", id}, {"reason", error.what()}});
+    compared_[id] = error.what();
+  }
+  return listing;
 }
 
 JobResult JobPlanner::skip(const ReleaseInfo& release, const std::string& reason,
@@ -371,12 +390,11 @@ PreparedJob JobPlanner::prepare_rollback(const JobRecord& record) {
   if (facts.to == kBefore) {
     require_adopted(*job.app, entry_points);
   } else {
-    const auto damages = store.verify(facts.to);
-    if (!damages.empty()) {
+    const std::string& damaged = damage(store, facts.to);
+    if (!damaged.empty()) {
       throw Error(Code::kRefused,
-                  "release " + facts.to + " is damaged: " + damages[0].path + " " +
-                      damages[0].what + "; upgrade to it again with --to " +
-                      store.read(facts.to).version,
+                  "release " + facts.to + " is damaged: " + damaged +
+                      "; upgrade to it again with --to " + store.describe(facts.to).version,
                   {{"reason", "damaged"}});
     }
     job.release = store.read(facts.to);
@@ -384,7 +402,7 @@ PreparedJob JobPlanner::prepare_rollback(const JobRecord& record) {
   }
   facts.walk_back = jobs_back_to(state_.application(job.app->name).history, facts.to);
   if (facts.to != kBefore && store.exists(facts.current)) {
-    job.changes = compare(store.listing(facts.current), store.listing(facts.to));
+    job.changes = compare(listing_left(store, facts.current), store.listing(facts.to));
   }
   log_.info("rollback.target", {{"release", facts.to == kBefore ? "before adoption" : facts.to}});
   job.plan = plan_rollback(facts);

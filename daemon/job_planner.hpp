@@ -48,6 +48,9 @@ class JobPlanner {
   void check(const JobRequest& request) const;
   /// The users a job looks after and checks as. Looks names up.
   std::vector<ManagedUser> users(const JobRecord& record) const;
+  /// What was found of the stored releases that were compared, by release: the first damage, or
+  /// nothing. Also after an error.
+  const std::map<std::string, std::string>& compared() const { return compared_; }
 
  private:
   PreparedJob prepare_upgrade(const JobRecord& record);
@@ -67,6 +70,11 @@ class JobPlanner {
   static std::string against_going_back(const ApplicationState& state, const ReleaseInfo& fresh);
   std::optional<JobResult> weigh_denied(const JobRequest& request, const ReleaseInfo& fresh,
                                         std::string& clear_denied);
+  /// The first damage of a stored release, which is compared once in a job; empty: it is whole.
+  const std::string& damage(const ReleaseStore& store, const std::string& id);
+  /// What was in the release that the job leaves. Its damage keeps nobody from that: it is told,
+  /// and what cannot be read is taken for nothing.
+  Listing listing_left(const ReleaseStore& store, const std::string& id);
   std::string rollback_target(const JobRequest& request, const ReleaseStore& store,
                               const std::string& standing) const;
   /// What stands now: a release, kBefore, or empty when nothing does.
@@ -81,6 +89,7 @@ class JobPlanner {
   const State& state_;
   JobLog& log_;
   const Cancellation* cancellation_;
+  std::map<std::string, std::string> compared_;
 };
 
 }  // namespace mcpu

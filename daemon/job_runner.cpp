@@ -4,8 +4,10 @@
 #include <chrono>
 
 #include "daemon/check_job.hpp"
+#include "daemon/check_steps.hpp"
 #include "daemon/dry_run.hpp"
 #include "daemon/preflight.hpp"
+#include "daemon/release_health.hpp"
 #include "daemon/summary.hpp"
 #include "proto/error.hpp"
 
@@ -42,6 +44,8 @@ json undo_record(const Error& error, const PreparedJob& job) {
   json undo{{"reason", error.what()},
             {"outcome", outcome_name(outcome == Outcome::kRefused ? Outcome::kFailed : outcome)},
             {"details", details_of(error)}};
+  // Of the releases that outlive the undo, the one before may share what the new one damaged.
+  if (error.context().contains("damaged")) undo["damaged"] = error.context().at("damaged");
   const bool regression =
       error.code() == Code::kCheck && error.context().value("regression", false);
   if (regression && job.plan.kind == JobKind::kUpgrade && job.release) {
@@ -81,7 +85,14 @@ bool JobRunner::run_switch(const JobRecord& record, JobLog& log, const Cancellat
   log.enter(Phase::kResolve);
   const auto state = state_.get();
   JobPlanner planner(environment_, *state, log, &cancellation);
-  PreparedJob job = planner.prepare(record);
+  PreparedJob job;
+  try {
+    job = planner.prepare(record);
+  } catch (const Error&) {
+    remember_damage(record.request.app, planner);
+    throw;
+  }
+  remember_damage(record.request.app, planner);
   remember_newest(job);
   if (job.early) {
     finisher().record_result(record.id, *job.early, log);
@@ -100,11 +111,13 @@ bool JobRunner::execute(const JobRecord& record, PreparedJob& job, JobLog& log,
   context.running.source = job.source.get();
   context.running.cancellation = &cancellation;
   if (job.source) context.running.order = stage_order(job);
+  if (context.releases.exists(job.plan.to)) context.marks = context.releases.mark(job.plan.to);
   context.start_workers();
   Transaction transaction(context, environment_.tools.layout.journal());
   Commit commit;
   try {
     transaction.run();
+    require_untouched(context);
     log.enter(Phase::kCommit);
     commit = summarize(record, job, context,
                        std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin));
@@ -143,6 +156,13 @@ bool JobRunner::undo(StepContext& context, Transaction& transaction, const Error
 void JobRunner::remember_newest(const PreparedJob& job) {
   if (!job.newest || !state_.damage().empty()) return;
   state_.update([&](State& state) { state.applications[job.app->name].newest = job.newest; });
+}
+
+void JobRunner::remember_damage(const std::string& app, const JobPlanner& planner) {
+  if (planner.compared().empty()) return;
+  const std::string& name = environment_.configuration->application(app).name;
+  const ReleaseStore store(environment_.tools.fs, environment_.tools.layout, name);
+  remember_compared(state_, store, name, planner.compared());
 }
 
 void JobRunner::remember_health(const std::string& app, const JobResult& checked) {

@@ -33,6 +33,8 @@ class JobRunner {
             const PreparedJob& job);
   JobFinisher finisher() const;
   void remember_newest(const PreparedJob& job);
+  /// What comparing releases for the plan found.
+  void remember_damage(const std::string& app, const JobPlanner& planner);
   /// Whether a check found the release's files whole, if that is news.
   void remember_health(const std::string& app, const JobResult& checked);
 

@@ -129,6 +129,7 @@ json Queries::application(const Application& app, bool verify) const {
     }
     add_copies(app, document);
     // Last, because a release that cannot be read hides nothing of the rest.
+    if (verify && document.contains("back")) add_verified_back(store, document);
     if (!possession.current.empty()) {
       add_current(app, store, possession.current, verify, document);
     }
@@ -141,7 +142,12 @@ json Queries::application(const Application& app, bool verify) const {
 
 void Queries::add_current(const Application& app, const ReleaseStore& store,
                           const std::string& current, bool verify, json& document) const {
-  const ReleaseInfo info = store.read(current);
+  const ReleaseInfo info = store.describe(current);
+  if (info.time == TimePoint{} && !verify) {
+    const std::string file = environment_.tools.layout.release(app.name, current) + "/release.json";
+    document["problems"].push_back(
+        {{"what", "file " + escape_path(file) + " cannot be read"}, {"remedy", kMendRelease}});
+  }
   document["current"] = release_document(info);
   const ApplicationState& state = state_->application(app.name);
   for (auto entry = state.history.rbegin(); entry != state.history.rend(); ++entry) {
@@ -166,6 +172,23 @@ void Queries::add_current(const Application& app, const ReleaseStore& store,
          {"file", damage.path}});
   }
   document["verified"] = {{"release", current}, {"files", info.files}, {"damaged", damaged}};
+}
+
+void Queries::add_verified_back(const ReleaseStore& store, json& document) const {
+  const std::string release = document.at("back").at("release");
+  const auto damages = store.verify(release);
+  json damaged = json::array();
+  for (const Damage& damage : damages) damaged.push_back(damage.path);
+  const ReleaseInfo info = store.describe(release);
+  document["verified_back"] = {{"release", release}, {"files", info.files}, {"damaged", damaged}};
+  if (damages.empty()) return;
+  const std::string more =
+      damages.size() == 1 ? "" : " (and " + std::to_string(damages.size() - 1) + " more)";
+  document["problems"].push_back(
+      {{"what", "release " + release + ", which 'mcpctl rollback' goes to, is damaged: file " +
+                    damages[0].path + " " + damages[0].what + more},
+       {"remedy", "'mcpctl upgrade --to " + info.version + "' stages it again"},
+       {"file", damages[0].path}});
 }
 
 void Queries::add_withheld(const Application& app, const Newest& newest, json& document) const {
@@ -214,7 +237,7 @@ void Queries::add_way_back(const ApplicationState& state, const ReleaseStore& st
                            json& document) const {
   const std::string standing = left ? kBefore : store.current().value_or("");
   const std::string earlier = release_before(state.history, standing);
-  if (store.exists(earlier)) document["back"] = release_document(store.read(earlier));
+  if (store.exists(earlier)) document["back"] = release_document(store.describe(earlier));
 }
 
 std::optional<JobRecord> Queries::record_of(JobId id) const {
@@ -284,12 +307,26 @@ json Queries::jobs(std::size_t limit) const {
   return {{"jobs", list}};
 }
 
+namespace {
+
+/// Whether what the launcher reads is as it was staged: a cheap look, for each release there is.
+bool readable(const ReleaseStore& store, const std::string& id) {
+  try {
+    store.exec(id);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace
+
 json Queries::stored_release(const Application& app, const ReleaseStore& store,
                              const std::string& id, const Kept& kept) const {
   const ApplicationState& state = state_->application(app.name);
-  const ReleaseInfo info = store.read(id);
+  const ReleaseInfo info = store.describe(id);
   json document = release_document(info);
-  document["staged"] = format_time(info.time);
+  document["staged"] = info.time == TimePoint{} ? "" : format_time(info.time);
   document["bytes"] = info.bytes;
   document["current"] = store.current() == id && !state_->application(app.name).left();
   document["pinned"] = std::ranges::find(state.pins, id) != state.pins.end();
@@ -299,6 +336,7 @@ json Queries::stored_release(const Application& app, const ReleaseStore& store,
   if (denied) document["denied_by"] = denied->check;
   const auto health = state.health.find(id);
   document["health"] = denied                         ? "denied"
+                       : !readable(store, id)         ? "damaged"
                        : health == state.health.end() ? "unknown"
                        : health->second.passed        ? "good"
                                                       : "damaged";

@@ -28,6 +28,8 @@ class Queries {
   nlohmann::json application(const Application& app, bool verify) const;
   void add_current(const Application& app, const ReleaseStore& store, const std::string& current,
                    bool verify, nlohmann::json& document) const;
+  /// Compares the release that a plain rollback goes to.
+  void add_verified_back(const ReleaseStore& store, nlohmann::json& document) const;
   /// Why the newest version is not taken, if it is denied or held.
   void add_withheld(const Application& app, const Newest& newest, nlohmann::json& document) const;
   /// Copies that pip installed, as far as they lie outside of other people's homes: a full upgrade

@@ -47,6 +47,7 @@ void apply_stage(const Step& step, StepContext& context) {
         }
         context.log.progress(done, total, bytes);
       });
+  context.marks = context.releases.mark(context.plan.to);
   context.log.info("stage.done", {{"release", context.plan.to},
                                   {"files", report.files},
                                   {"changed", report.written},

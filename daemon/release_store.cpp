@@ -20,6 +20,8 @@ constexpr std::uint32_t kExecutable = 0111;
 constexpr int kMaxLinks = 8;
 
 json to_json(const ReleaseInfo& info) {
+  json exec = json::object();
+  for (const auto& [name, digest] : info.exec) exec[name] = digest.hex();
   return {{"format", 1},
           {"id", info.id},
           {"version", info.version},
@@ -29,7 +31,8 @@ json to_json(const ReleaseInfo& info) {
           {"time", format_time(info.time)},
           {"files", info.files},
           {"bytes", info.bytes},
-          {"changelog", info.changelog}};
+          {"changelog", info.changelog},
+          {"exec", exec}};
 }
 
 ReleaseInfo info_from_json(const json& document) {
@@ -46,6 +49,10 @@ ReleaseInfo info_from_json(const json& document) {
   info.files = document.at("files");
   info.bytes = document.at("bytes");
   info.changelog = document.at("changelog");
+  const json exec = document.value("exec", json::object());
+  for (const auto& [name, digest] : exec.items()) {
+    info.exec[name] = Sha256::from_hex(digest.get<std::string>());
+  }
   return info;
 }
 
@@ -115,7 +122,7 @@ std::string ReleaseStore::find(const std::string& name) const {
   if (exists(bare)) return bare;
   std::vector<std::string> matches;
   for (const std::string& id : list()) {
-    const std::string version = read(id).version;
+    const std::string version = describe(id).version;
     const bool named = version == name || version == bare || id.starts_with(name + "-") ||
                        id.starts_with(bare + "-");
     if (named) matches.push_back(id);
@@ -137,11 +144,32 @@ ReleaseInfo ReleaseStore::read(const std::string& id) const {
   }
 }
 
+ReleaseInfo ReleaseStore::describe(const std::string& id) const {
+  try {
+    return read(id);
+  } catch (const Error& error) {
+    if (error.code() == Code::kNotFound) throw;
+  }
+  ReleaseInfo info;
+  info.id = id;
+  info.version = id.substr(0, id.rfind('-'));
+  return info;
+}
+
 Listing ReleaseStore::listing(const std::string& id) const {
-  return Listing::from_text(read_file(fs_, path(id) + "/listing", kMaxListingBytes));
+  const std::string file = path(id) + "/listing";
+  try {
+    return Listing::from_text(read_file(fs_, file, kMaxListingBytes));
+  } catch (const Error& error) {
+    if (error.code() != Code::kCorrupt) throw;  // that names the file
+    throw Error(Code::kCorrupt, file + ": " + error.what(), {{"file", file}});
+  }
 }
 
 std::vector<ExecSpec> ReleaseStore::exec(const std::string& id) const {
+  for (const Damage& damage : exec_damage(id, read(id))) {
+    throw Error(Code::kCorrupt, damage.path + " " + damage.what, {{"file", damage.path}});
+  }
   std::vector<ExecSpec> specs;
   for (const std::string& name : fs_.list(path(id) + "/exec")) {
     ExecSpec spec;
@@ -160,8 +188,15 @@ std::vector<ExecSpec> ReleaseStore::exec(const std::string& id) const {
 
 std::string ReleaseStore::program_problem(const std::string& id, const std::string& entry) const {
   const std::string recipe = path(id) + "/exec/" + entry;
-  if (!fs_.info(recipe)) return "its program is missing from release " + id;
-  const std::string text = read_file(fs_, recipe, kMaxInfoBytes);
+  std::string text;
+  try {
+    const auto info = fs_.info(recipe);
+    if (!info) return "its program is missing from release " + id;
+    if (info->type != FileType::kFile) return escape_path(recipe) + " is not a file";
+    text = read_file(fs_, recipe, kMaxInfoBytes);
+  } catch (const Error& error) {
+    return error.what();
+  }
   const std::string name = text.substr(0, text.find('\0'));
   std::string file = layout_.tree(app_, id) + "/" + name;
   auto info = fs_.info(file);
@@ -176,15 +211,12 @@ std::string ReleaseStore::program_problem(const std::string& id, const std::stri
   return runs ? "" : program + " is not executable";
 }
 
-std::vector<Damage> ReleaseStore::verify(const std::string& id) const {
+void ReleaseStore::share(TreeBuilder& builder, const std::string& donor) const {
+  if (!exists(donor)) return;
   try {
-    const ReleaseInfo info = read(id);
-    const Listing expected = listing(id);
-    if (expected.digest() != info.digest) return {{"listing", "differs from the release's digest"}};
-    return verify_tree(fs_, layout_.tree(app_, id), expected);
-  } catch (const Error& error) {
-    if (error.code() == Code::kNotFound) throw;
-    return {{"release.json", error.what()}};
+    builder.share_with(layout_.tree(app_, donor), listing(donor));
+  } catch (const Error&) {
+    // Damaged: everything is written anew.
   }
 }
 
@@ -195,9 +227,7 @@ StageReport ReleaseStore::stage(JobId job, const StageOrder& order,
   remove_tree(fs_, directory);
   fs_.make_directory(directory, 0755);
   TreeBuilder builder(fs_, directory + "/tree");
-  if (exists(order.reuse)) {
-    builder.share_with(layout_.tree(app_, order.reuse), listing(order.reuse));
-  }
+  share(builder, order.reuse);
   StageReport report = builder.build(*order.listing, read_contents, progress);
 
   std::vector<std::string> unsynced = builder.unsynced();
@@ -207,7 +237,9 @@ StageReport ReleaseStore::stage(JobId job, const StageOrder& order,
     if (!content.empty()) output->write_at(0, content);
     unsynced.push_back(file);
   };
-  add_file("release.json", to_json(order.info).dump(1) + "\n", 0444);
+  ReleaseInfo info = order.info;
+  for (const ExecSpec& spec : order.exec) info.exec[spec.name] = Sha256::of(exec_file(spec));
+  add_file("release.json", to_json(info).dump(1) + "\n", 0444);
   add_file("listing", order.listing->to_text(), 0444);
   add_file("in-use", "", 0644);
   fs_.make_directory(directory + "/exec", 0755);
@@ -234,17 +266,31 @@ void ReleaseStore::switch_to(const std::string& id) {
   link_durably(fs_, "releases/" + id, layout_.current(app_));
 }
 
+namespace {
+
+/// Whether launchers lock this file; where it is lost they go on without.
+bool lockable(FileSystem& fs, const std::string& in_use) {
+  const auto info = fs.info(in_use);
+  return info && info->type == FileType::kFile;
+}
+
+}  // namespace
+
 bool ReleaseStore::in_use(const std::string& id) const {
-  return fs_.lock(path(id) + "/in-use", LockKind::kWrite, std::chrono::milliseconds(0)) == nullptr;
+  const std::string file = path(id) + "/in-use";
+  return lockable(fs_, file) &&
+         fs_.lock(file, LockKind::kWrite, std::chrono::milliseconds(0)) == nullptr;
 }
 
 bool ReleaseStore::remove(const std::string& id) {
   const std::string away = layout_.releases(app_) + "/.removed-" + id;
   {
     // A launcher that comes later finds the release renamed away and reads `current` again.
+    const std::string file = path(id) + "/in-use";
+    const bool locks = lockable(fs_, file);
     const auto lock =
-        fs_.lock(path(id) + "/in-use", LockKind::kWrite, std::chrono::milliseconds(0));
-    if (!lock) return false;
+        locks ? fs_.lock(file, LockKind::kWrite, std::chrono::milliseconds(0)) : nullptr;
+    if (locks && !lock) return false;
     remove_tree(fs_, away);
     fs_.rename(path(id), away);
   }

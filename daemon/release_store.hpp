@@ -10,6 +10,7 @@
 #include "daemon/file_system.hpp"
 #include "daemon/layout.hpp"
 #include "daemon/listing.hpp"
+#include "daemon/release_marks.hpp"
 #include "daemon/source.hpp"
 
 namespace mcpu {
@@ -25,6 +26,7 @@ struct ReleaseInfo {
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;
   std::string changelog;
+  std::map<std::string, Sha256> exec;  ///< of exec/NAME, by name; empty: nobody wrote them down
 };
 
 /// What the launcher executes for one entry point: exec/NAME.
@@ -68,14 +70,26 @@ class ReleaseStore {
   std::string find(const std::string& name) const;
   /// Throws Error{kNotFound} or {kCorrupt}.
   ReleaseInfo read(const std::string& id) const;
+  /// The same, but of a release whose release.json cannot be read what its name tells: ID and
+  /// version. Throws Error{kNotFound}.
+  ReleaseInfo describe(const std::string& id) const;
+  /// Throws Error{kCorrupt} or {kIo} naming the file.
   Listing listing(const std::string& id) const;
-  /// What the launcher executes for each entry point.
+  /// What the launcher executes for each entry point, exactly as it was staged. Throws
+  /// Error{kCorrupt} or {kIo} naming the file that is not.
   std::vector<ExecSpec> exec(const std::string& id) const;
   /// What keeps the launcher from executing the release's program for this entry point, from a
   /// look at that one file; empty: nothing.
   std::string program_problem(const std::string& id, const std::string& entry) const;
-  /// Compares every file with its digest, and the listing with the release's.
+  /// Compares every file with its digest, what the launcher reads included, and the listing with
+  /// the release's. Files outside of the tree are named by their whole path. Throws
+  /// Error{kNotFound}.
   std::vector<Damage> verify(const std::string& id) const;
+  /// How everything of the release lies there now, from one look at each file.
+  Marks mark(const std::string& id) const;
+  /// What is damaged of a release that was whole when it was marked. Compares contents only if a
+  /// look at each file shows that anything was touched since.
+  std::vector<Damage> damage_since(const std::string& id, const Marks& marks) const;
 
   using ReadContents =
       std::function<void(const std::vector<std::size_t>& indexes,
@@ -100,6 +114,8 @@ class ReleaseStore {
  private:
   std::string path(const std::string& id) const { return layout_.release(app_, id); }
   std::string staging(JobId job) const;
+  void share(class TreeBuilder& builder, const std::string& donor) const;
+  std::vector<Damage> exec_damage(const std::string& id, const ReleaseInfo& info) const;
 
   FileSystem& fs_;
   Layout layout_;

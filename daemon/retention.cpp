@@ -7,6 +7,7 @@
 #include "daemon/durable.hpp"
 #include "daemon/job_log.hpp"
 #include "daemon/job_record.hpp"
+#include "daemon/release_id.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -92,8 +93,8 @@ Kept what_to_keep(const ApplicationState& state, const std::string& current,
   unsigned quick = 0, full = 0;
   bool way_back_found = false;
   for (auto entry = state.history.rbegin(); entry != state.history.rend(); ++entry) {
-    const bool back =
-        !way_back_found && !entry->from.empty() && entry->from != current && entry->from != kBefore;
+    const bool back = !way_back_found && !entry->from.empty() && entry->from != kBefore &&
+                      without_copy(entry->from) != without_copy(current);
     if (back) {
       way_back_found = true;
       keep_release(kept, entry->from, "to roll back to");

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "daemon/durable.hpp"
+#include "daemon/release_id.hpp"
 #include "daemon/state_rebuild.hpp"
 #include "proto/error.hpp"
 
@@ -92,7 +93,8 @@ HistoryEntry history_from_json(const json& document) {
 std::string release_before(const std::vector<HistoryEntry>& history, const std::string& standing) {
   for (auto entry = history.rbegin(); entry != history.rend(); ++entry) {
     const bool release = !entry->from.empty() && entry->from != kBefore;
-    if (release && entry->from != standing) return entry->from;
+    // A damaged copy of the same release is no way back.
+    if (release && without_copy(entry->from) != without_copy(standing)) return entry->from;
   }
   return "";
 }

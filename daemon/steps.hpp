@@ -67,6 +67,8 @@ struct StepContext {
   std::map<std::string, ServiceState> services;
   /// While undoing: services were restarted with what is being undone.
   bool restart_again = false;
+  /// How the new release lay there before anything ran from it.
+  Marks marks;
   /// How the old release did in the mid-check, by uid.
   std::map<std::uint32_t, Baseline> baselines;
   /// What the checks came to, for the release's health.

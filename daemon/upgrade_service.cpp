@@ -11,6 +11,7 @@
 #include "daemon/job_runner.hpp"
 #include "daemon/leftovers.hpp"
 #include "daemon/problem.hpp"
+#include "daemon/release_health.hpp"
 #include "daemon/scratch.hpp"
 #include "daemon/supervision.hpp"
 #include "proto/error.hpp"
@@ -278,7 +279,9 @@ Queries UpgradeService::queries(const Peer& peer) const {
 }
 
 json UpgradeService::status(const std::string& app, bool verify, const Peer& peer) {
-  return queries(peer).status(app, verify);
+  json reply = queries(peer).status(app, verify);
+  if (verify) remember_verified(state_, tools_.fs, tools_.layout, reply);
+  return reply;
 }
 
 json UpgradeService::jobs(std::size_t limit, const Peer& peer) { return queries(peer).jobs(limit); }

@@ -214,3 +214,79 @@ TEST_CASE("a full upgrade runs the deep checks before the switch, not after it")
   }
   CHECK(deep == 1);
 }
+
+namespace {
+
+/// Answers like Runs, but the new release overwrites one of its files when it is run on PATH.
+Machine::Check spoiling(const Machine& machine, const std::string& version,
+                        const std::string& file) {
+  return [&machine, version, file](const CheckRun& run) {
+    if (run.program == Machine::kLink) {
+      machine.write(machine.layout().tree("app", release_of(machine, version)) + file, "spoilt",
+                    0444);
+    }
+    return passing();
+  };
+}
+
+}  // namespace
+
+TEST_CASE("a release that changes its own files while it is checked is undone and denied") {
+  for (const std::string file : {"/lib/part", "/bin/app", "/lib/new"}) {
+    Machine machine(installed_machine());
+    const auto before = machine.picture();
+    machine.check_by(spoiling(machine, "1.1.0", file));
+    Engine engine(machine);
+    const JobResult result = engine.run(upgrade_request());
+    CHECK(result.outcome == Outcome::kFailed);
+    CHECK(contains(result.message, "check 'own files' failed: it changed its own files"));
+    CHECK(contains(result.message, file.substr(1)));
+    CHECK(contains(result.message, "; everything is as it was"));
+    CHECK(machine.picture() == before);
+    REQUIRE(denied(machine).size() == 1);
+    CHECK(denied(machine)[0].check == "own files");
+  }
+}
+
+TEST_CASE("what a release spoils of the one before through a shared file is told and remembered") {
+  Machine machine(installed_machine());
+  const std::string old = release_of(machine, "1.0.0");
+  machine.check_by([&](const CheckRun& run) {
+    if (runs_release(run, "1.1.0")) {
+      const std::string file = machine.layout().tree("app", release_of(machine, "1.1.0"));
+      machine.fs().open_output(file + "/doc/same")->write_at(0, "spoilt");
+    }
+    return passing();
+  });
+  Engine engine(machine);
+  const JobResult result = engine.run(upgrade_request());
+  CHECK(result.outcome == Outcome::kFailed);
+  CHECK(contains(result.message, "but for release " + old + ", which is damaged now (doc/same"));
+  CHECK(contains(result.message, "'mcpctl upgrade --to 1.0.0' stages it again"));
+  CHECK_FALSE(engine.state().get()->application("app").health.at(old).passed);
+}
+
+TEST_CASE("a rollback to a release that changes its own files is undone") {
+  Machine machine(upgraded_machine());
+  machine.check_by(spoiling(machine, "1.0.0", "/lib/part"));
+  Engine engine(machine);
+  const JobResult result = engine.run(rollback_request());
+  CHECK(result.outcome == Outcome::kFailed);
+  CHECK(contains(result.message, "lib/part"));
+  CHECK(machine.runs() == "app 1.1.0");
+  CHECK(denied(machine).empty());
+  const auto state = engine.state().get();
+  CHECK_FALSE(state->application("app").health.at(release_of(machine, "1.0.0")).passed);
+}
+
+TEST_CASE("a release whose files were only looked at, or written as they were, may stay") {
+  Machine machine(installed_machine());
+  machine.check_by([&](const CheckRun& run) {
+    if (run.program == Machine::kLink) {
+      const std::string id = release_of(machine, "1.1.0");
+      machine.write(machine.layout().tree("app", id) + "/lib/part", "part of 1.1.0", 0444);
+    }
+    return passing();
+  });
+  run_well(machine, upgrade_request());
+}

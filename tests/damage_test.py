@@ -30,6 +30,104 @@ class Damage(UnchangedCase):
         damaged = lines[0]["applications"][0]["verified"]["damaged"]
         self.assertEqual(["CHANGELOG.md"], [one.split(":")[0] for one in damaged])
 
+    def release(self, version="*"):
+        """The stored release of this version; else the current one."""
+        app = self.sandbox.state / "apps" / "demo"
+        if version == "*":
+            return app / "releases" / (app / "current").readlink().name
+        [path] = (app / "releases").glob(f"{version}-????????????")
+        return path
+
+    def said(self, *arguments, status=0):
+        done = self.sandbox.mcpctl(*arguments)
+        self.assertEqual(status, done.status, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def lose(self, path, how):
+        """Loses one of a release's own files, in one of these ways."""
+        content = bytearray(path.read_bytes())
+        path.unlink()
+        if how == "flipped":
+            content[0] ^= 1
+        if how in ("flipped", "emptied"):
+            path.write_bytes(content if how == "flipped" else b"")
+            path.chmod(0o444)
+        elif how == "a link":
+            path.symlink_to("nowhere")
+        elif how == "a directory":
+            path.mkdir()
+
+    def test_a_lost_file_beside_the_tree_is_named_and_staged_again(self):
+        for name in ("exec/demo", "listing", "release.json"):
+            for how in ("flipped", "emptied", "removed", "a link", "a directory"):
+                with self.subTest(name=name, how=how):
+                    release = self.release()
+                    self.lose(release / name, how)
+                    said = self.said("status", "--verify", status=1)
+                    self.assertIn(f"file {release / name} of release {release.name}", said)
+                    self.assertNotIn("all as released", said)
+                    said = self.said("upgrade")
+                    self.assertIn(str(release / name), said)
+                    self.assertIn("hello from demo 1.0.0", self.sandbox.demo().stdout)
+                    self.assertIn("all as released", self.said("status", "--verify"))
+
+    def test_a_release_with_a_lost_file_can_be_left_forwards_and_back(self):
+        for number, (name, how) in enumerate(
+                [("exec/demo", "a link"), ("exec/demo", "flipped"), ("exec/demo", "removed"),
+                 ("listing", "emptied"), ("release.json", "a directory")], start=1):
+            with self.subTest(name=name, how=how):
+                self.repository.release(f"1.{number}.0")
+                self.said("upgrade")
+                broken = self.release()
+                self.lose(broken / name, how)
+                self.said("rollback")
+                self.assertIn(f"demo 1.{number - 1}.0", self.sandbox.demo().stdout)
+                self.assertRegex(self.said("releases"), f"{broken.name} .* damaged")
+                self.said("upgrade", "--force")
+                self.assertIn(f"demo 1.{number}.0", self.sandbox.demo().stdout)
+                self.assertIn("all as released", self.said("status", "--verify"))
+                self.lose(self.release() / name, how)
+                self.repository.release(f"1.{number}.1")
+                self.said("upgrade")
+                self.said("upgrade", "--to", f"1.{number}.0", "--force")
+                self.assertIn(f"demo 1.{number}.0", self.sandbox.demo().stdout)
+
+    def test_status_verify_names_damage_of_the_way_back_and_releases_remember_it(self):
+        self.repository.release("1.1.0")
+        self.said("upgrade")
+        back = self.release("1.0.0")
+        self.assertRegex(self.said("releases"), f"{back.name} .* good")
+        self.lose(back / "exec" / "demo", "flipped")
+        said = self.said("status", "--verify", status=1)
+        self.assertIn("all as released", said)
+        self.assertIn(f"release {back.name}, which", said)
+        self.assertIn(f"is damaged: file {back / 'exec' / 'demo'} content differs", said)
+        self.assertIn("upgrade --to 1.0.0", said)
+        self.assertRegex(self.said("releases"), f"{back.name} .* damaged")
+        self.assertIn(str(back / "exec" / "demo"), self.said("rollback", status=1))
+        self.said("upgrade", "--to", "1.0.0")
+        self.assertIn("hello from demo 1.0.0", self.sandbox.demo().stdout)
+
+    def spoiling_release(self, version, name):
+        """A release that overwrites one of its files when it is checked on PATH."""
+        program = self.repository.PROGRAM.replace("case", f"""
+file="$here/../{name}"
+[ "$HOME" != "{self.sandbox.home}" ] || [ -e "$HOME/spoilt" ] || {{
+  chmod u+w "$file" && echo "# spoilt" >> "$file" && chmod u-w "$file" && : > "$HOME/spoilt"
+}}
+case""", 1)
+        self.repository.release(version, {"bin/demo": program})
+
+    def test_a_release_that_changes_its_own_files_while_it_is_checked_is_undone_and_denied(self):
+        self.spoiling_release("1.1.0", "lib/version.sh")
+        said = self.said("upgrade", status=1)
+        self.assertIn("it changed its own files while it was checked: lib/version.sh", said)
+        self.assertTrue((self.sandbox.home / "spoilt").exists())
+        self.assertIn("everything is as it was", said)
+        self.assertIn("hello from demo 1.0.0", self.sandbox.demo().stdout)
+        self.assertIn("all as released", self.said("status", "--verify"))
+        self.assertIn("own files", self.said("upgrade", status=1))
+
     def test_check_exits_1_on_damage_that_no_command_notices_and_names_it(self):
         self.mcpctl("check")
         self.damage("CHANGELOG.md")

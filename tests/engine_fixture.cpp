@@ -134,8 +134,12 @@ std::string Machine::runs() const {
   if (target != layout_.launcher("app", "app")) return fs_->info(target) ? read(target) : "";
   const auto current = store().current();
   if (read(target) != "launcher" || !current) return "broken";
-  for (const ExecSpec& spec : store().exec(*current)) {
-    if (spec.name == "app") return read(layout_.tree("app", *current) + "/" + spec.path);
+  try {
+    for (const ExecSpec& spec : store().exec(*current)) {
+      if (spec.name == "app") return read(layout_.tree("app", *current) + "/" + spec.path);
+    }
+  } catch (const Error&) {
+    // Damaged.
   }
   return "broken";
 }

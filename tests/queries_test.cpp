@@ -115,6 +115,52 @@ TEST_CASE("damage is found when one asks for it, file by file") {
   CHECK(names(app.at("problems"), "file lib/part of release " + release_of(machine, "1.0.0")));
 }
 
+TEST_CASE("a release that cannot be read is described by its name, and hides nothing else") {
+  Machine machine(upgraded_machine());
+  const std::string id = release_of(machine, "1.1.0"), back = release_of(machine, "1.0.0");
+  for (const std::string& one : {id, back}) {
+    machine.write(machine.layout().release("app", one) + "/release.json", "");
+  }
+  const json app = Asking(machine).app(true);
+  CHECK(app.at("current").at("version") == "1.1.0");
+  CHECK(app.at("back").at("release") == back);
+  CHECK(app.at("entry_points").at(0).at("state") == "ok");
+  const std::string file = machine.layout().release("app", id) + "/release.json";
+  CHECK(app.at("verified").at("damaged") == json{file});
+  CHECK(names(app.at("problems"), "file " + file + " of release " + id + " is empty"));
+}
+
+TEST_CASE("a recipe that the launcher cannot read breaks the command") {
+  for (const bool link : {true, false}) {
+    Machine machine(installed_machine());
+    const std::string recipe =
+        machine.layout().release("app", release_of(machine, "1.0.0")) + "/exec/app";
+    machine.fs().remove_file(recipe);
+    if (link) machine.fs().make_link("nowhere", recipe);
+    if (!link) machine.fs().make_directory(recipe, 0755);
+    const json app = Asking(machine).app();
+    CHECK(app.at("entry_points").at(0).at("state") == "broken");
+    REQUIRE(names(app.at("problems"), recipe + " is not a file"));
+    CHECK(contains(app.at("problems").at(0).at("remedy"), "'mcpctl upgrade --force'"));
+    const json release = Asking(machine).queries().releases("app").at("releases").at(0);
+    CHECK(release.at("health") == "damaged");
+    CHECK(release.at("current") == true);
+  }
+}
+
+TEST_CASE("the release that a rollback goes to is compared too") {
+  Machine machine(upgraded_machine());
+  const std::string back = release_of(machine, "1.0.0");
+  CHECK(Asking(machine).app(true).at("verified_back").at("damaged").empty());
+  damage_release(machine, back, "lib/part");
+  CHECK_FALSE(Asking(machine).app(false).contains("verified_back"));
+  const json app = Asking(machine).app(true);
+  CHECK(app.at("verified").at("damaged").empty());
+  CHECK(app.at("verified_back").at("damaged") == json{"lib/part"});
+  REQUIRE(names(app.at("problems"), "release " + back + ", which 'mcpctl rollback' goes to"));
+  CHECK(contains(app.at("problems").at(0).at("remedy"), "'mcpctl upgrade --to 1.0.0'"));
+}
+
 TEST_CASE("a newer release is named, and why it is not taken if it is denied") {
   Machine machine(installed_machine());
   machine.check_by(

@@ -104,6 +104,18 @@ TEST_CASE("a release that a process runs from is not removed") {
   CHECK(store.list().size() == 1);
 }
 
+TEST_CASE("a release that lost the file which launchers lock can be removed, and is damaged") {
+  Machine machine(installed());
+  const std::string id = release(machine, 0);
+  const std::string file = machine.layout().release("app", id) + "/in-use";
+  machine.fs().remove_file(file);
+  auto store = machine.store();
+  REQUIRE(store.verify(id).size() == 1);
+  CHECK(store.verify(id)[0].path == file);
+  CHECK_FALSE(store.in_use(id));
+  CHECK(store.remove(id));
+}
+
 TEST_CASE("a removal that is stopped anywhere leaves a whole release or none") {
   for (const Loss loss : {Loss::kNothing, Loss::kUnsynced}) {
     for (std::uint64_t call = 1;; ++call) {

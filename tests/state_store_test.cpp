@@ -81,6 +81,17 @@ TEST_CASE("a rollback holds the release it leaves until somebody goes back there
   CHECK_FALSE(app.health.contains(kBefore));
 }
 
+TEST_CASE("a damaged copy of the same release is no way back from the good one") {
+  std::vector<HistoryEntry> history(3);
+  history[0].to = "1.0.0-aaaaaaaaaaaa";
+  history[1].from = history[0].to;
+  history[1].to = "1.1.0-bbbbbbbbbbbb";
+  history[2].from = history[1].to;
+  history[2].to = "1.1.0-bbbbbbbbbbbb~3";
+  CHECK(release_before(history, history[2].to) == "1.0.0-aaaaaaaaaaaa");
+  CHECK(release_before({history[2]}, history[2].to).empty());
+}
+
 TEST_CASE("an update that is stopped anywhere leaves the old or the new state") {
   for (const Loss loss : {Loss::kNothing, Loss::kUnsynced}) {
     for (std::uint64_t call = 1;; ++call) {
