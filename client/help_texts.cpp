@@ -80,7 +80,8 @@ How
   --full              deep checks, of every managed user, and stale installations are removed
   --force             the same content again, or a release that failed its checks before; never
                       skips verification, space, checks or rights
-  --unattended        for timers: leaves out releases that failed, are held or are older; says so
+  --unattended        for timers: leaves out releases that failed, are held or are older; says so;
+                      without --app all applications, one after the other: the worst exit code
   --dry-run           show what would be done, and change nothing
 
 When another job runs

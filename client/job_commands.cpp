@@ -1,5 +1,6 @@
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -105,14 +106,52 @@ int follow(Session& session, const nlohmann::json& parameters) {
   }
 }
 
+int run_job(Session& session, JobRequest request) {
+  request.request_id = random_id();
+  const nlohmann::json parameters = to_json(request);
+  return session.arguments.detach ? queue_only(session, parameters) : follow(session, parameters);
+}
+
+/// The same for one of several applications: what keeps it from a job does not keep the others.
+int run_job_of_several(Session& session, const JobRequest& request) {
+  try {
+    return run_job(session, request);
+  } catch (const Error& error) {
+    if (error.code() == Code::kNoDaemon) throw;
+    if (session.arguments.json) {
+      session.print_json(error_json(error));
+    } else {
+      session.screen.note(session.screen.error_paint()("1;31", "mcpctl:") + " " +
+                          printable(request.app + ": " + error.what()));
+    }
+    return exit_code(error);
+  }
+}
+
+/// A timer does not know what is configured: a job for each application, one after the other. The
+/// exit code is the worst.
+int upgrade_all(Session& session) {
+  JobRequest request = session.arguments.request;
+  const nlohmann::json status = session.daemon.call("Status", nlohmann::json::object());
+  const nlohmann::json& applications = member_of(status, "applications");
+  if (applications.size() < 2) return run_job(session, request);
+  int worst = 0;
+  for (const nlohmann::json& application : applications) {
+    request.app = text_of(application, "app");
+    const int code = run_job_of_several(session, request);
+    if (code == kExitInterrupted) return code;
+    worst = std::max(worst, code);
+  }
+  return worst;
+}
+
 }  // namespace
 
 int run_job_command(Session& session) {
   if (session.arguments.dry_run) return show_plan(session);
-  JobRequest request = session.arguments.request;
-  request.request_id = random_id();
-  const nlohmann::json parameters = to_json(request);
-  return session.arguments.detach ? queue_only(session, parameters) : follow(session, parameters);
+  const JobRequest& request = session.arguments.request;
+  const bool any = request.app.empty() && !request.from && !request.to && !request.worktree;
+  return request.unattended && any ? upgrade_all(session) : run_job(session, request);
 }
 
 }  // namespace mcpu

@@ -36,20 +36,23 @@ std::vector<std::string> check_user(StepContext& context, const ManagedUser& use
                                     const std::vector<CheckSpec>& specs, Deadline end) {
   std::vector<std::string> problems;
   const CheckTarget target = entry_target(context, make_scratch(context, user));
+  const CheckedUser who = checked(context, user);
   std::vector<CheckRun> runs;
   for (const CheckSpec& spec : specs) runs.push_back(bind(spec, target));
-  for (const CheckResult& result :
-       check_runner(checks_end(user, specs, end), context, user)(runs)) {
+  for (const CheckResult& result : check_runner(specs, end, context, user)(runs)) {
     if (result.passed) {
-      context.log.emit_about(user.who.uid, Tier::kInfo, "check.passed",
-                             {{"check", result.name}, {"milliseconds", result.duration.count()}});
+      context.log.emit_about(
+          user.who.uid, Tier::kInfo, "check.passed",
+          who.with({{"check", result.name}, {"milliseconds", result.duration.count()}}));
       continue;
     }
-    problems.push_back("check '" + result.name + "' failed: " + result.reason);
+    problems.push_back("check '" + result.name + "' failed" +
+                       (who.alone ? "" : " for " + who.name) + ": " + result.reason);
     context.log.emit_about(user.who.uid, user.required ? Tier::kError : Tier::kWarning,
-                           "check.failed", {{"check", result.name}, {"reason", result.reason}});
+                           "check.failed",
+                           who.with({{"check", result.name}, {"reason", result.reason}}));
     context.log.emit_about(user.who.uid, Tier::kInfo, "check.output",
-                           {{"check", result.name}, {"output", result.output}});
+                           who.with({{"check", result.name}, {"output", result.output}}));
   }
   return problems;
 }

@@ -4,6 +4,12 @@
 
 namespace mcpu {
 
+nlohmann::json CheckedUser::with(nlohmann::json fields) const {
+  fields["user"] = name;
+  fields["for"] = alone ? "" : " for " + name;
+  return fields;
+}
+
 CheckRun bind(const CheckSpec& spec, const CheckTarget& target) {
   const auto program = target.programs.find(spec.entry);
   if (program == target.programs.end()) {
@@ -52,7 +58,8 @@ std::vector<CheckJudge::Failure> CheckJudge::run_again(const std::vector<Failure
   std::vector<CheckRun> runs;
   for (const Failure& failure : failures) {
     show(failure.result, Tier::kWarning, "check.failed");
-    log_.emit_about(uid_, Tier::kInfo, "check.repeating", {{"check", failure.spec->name}});
+    log_.emit_about(user_.uid, Tier::kInfo, "check.repeating",
+                    user_.with({{"check", failure.spec->name}}));
     runs.push_back(bind(*failure.spec, fresh));
   }
   for (const Failure& failure : failures) {
@@ -101,15 +108,16 @@ Verdict CheckJudge::weigh(const Failure& failure) {
 }
 
 void CheckJudge::tell_passed(const CheckResult& result) {
-  log_.emit_about(uid_, Tier::kInfo, "check.passed",
-                  {{"check", result.name}, {"milliseconds", result.duration.count()}});
+  log_.emit_about(user_.uid, Tier::kInfo, "check.passed",
+                  user_.with({{"check", result.name}, {"milliseconds", result.duration.count()}}));
 }
 
 void CheckJudge::show(const CheckResult& result, Tier tier, const char* id) {
-  log_.emit_about(uid_, tier, id, {{"check", result.name}, {"reason", result.reason}});
+  log_.emit_about(user_.uid, tier, id,
+                  user_.with({{"check", result.name}, {"reason", result.reason}}));
   if (result.output.empty()) return;
-  log_.emit_about(uid_, Tier::kDebug, "check.output",
-                  {{"check", result.name}, {"output", result.output}});
+  log_.emit_about(user_.uid, Tier::kDebug, "check.output",
+                  user_.with({{"check", result.name}, {"output", result.output}}));
 }
 
 }  // namespace mcpu

@@ -27,6 +27,16 @@ struct Verdict {
   std::string reason;
 };
 
+/// Whom checks run as, as their events name it.
+struct CheckedUser {
+  std::uint32_t uid = 0;  ///< whom the output concerns
+  std::string name;
+  bool alone = true;  ///< nobody else is checked in this job: texts need not say who it was
+
+  /// The fields of an event about one of this user's checks.
+  nlohmann::json with(nlohmann::json fields) const;
+};
+
 /// How the old release did, by the check's name: only checks that the new one failed.
 using Baseline = std::map<std::string, CheckResult>;
 
@@ -35,10 +45,9 @@ using Baseline = std::map<std::string, CheckResult>;
 class CheckJudge {
  public:
   using Run = std::function<std::vector<CheckResult>(const std::vector<CheckRun>&)>;
-  /// `uid`: whom the output concerns. `known`: what an earlier judge of this job asked the old
-  /// release; it is not asked again.
-  CheckJudge(Run run, JobLog& log, std::uint32_t uid, Baseline known = {})
-      : run_(std::move(run)), log_(log), uid_(uid), baseline_(std::move(known)) {}
+  /// `known`: what an earlier judge of this job asked the old release; it is not asked again.
+  CheckJudge(Run run, JobLog& log, CheckedUser user, Baseline known = {})
+      : run_(std::move(run)), log_(log), user_(std::move(user)), baseline_(std::move(known)) {}
 
   /// Runs the checks on the fresh release. Those that fail are run once more, and on the old one
   /// (empty: there is none that runs, so that only essential checks count), all side by side.
@@ -61,7 +70,7 @@ class CheckJudge {
 
   Run run_;
   JobLog& log_;
-  std::uint32_t uid_;
+  CheckedUser user_;
   Baseline baseline_;
 };
 

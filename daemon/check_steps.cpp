@@ -31,15 +31,38 @@ CheckTarget entry_target(const StepContext& context, const std::string& home) {
   return target;
 }
 
-CheckJudge::Run check_runner(Deadline end, StepContext& context, const ManagedUser& user) {
-  return [&context, &user, end](std::vector<CheckRun> runs) {
+namespace {
+
+/// How long the checks of a user who may fail no job may take: as long as the slowest of them.
+std::chrono::milliseconds slowest(const std::vector<CheckSpec>& specs) {
+  std::chrono::milliseconds longest{0};
+  for (const CheckSpec& spec : specs) longest = std::max(longest, spec.deadline);
+  return longest;
+}
+
+/// Why no time is left: that of all checks, or this user's own part of it.
+Error out_of_time(bool of_all) {
+  if (of_all) {
+    return Error(Code::kTimeout,
+                 "the checks took too long altogether: see limits.all_checks_seconds in the "
+                 "configuration");
+  }
+  return Error(Code::kTimeout,
+               "the time of a user who is not in required_users was over: as long as the slowest "
+               "check may take");
+}
+
+}  // namespace
+
+CheckJudge::Run check_runner(const std::vector<CheckSpec>& specs, Deadline all,
+                             StepContext& context, const ManagedUser& user) {
+  const Deadline own_end = std::chrono::steady_clock::now() + slowest(specs);
+  const bool of_all = user.required || all <= own_end;
+  return [&context, &user, of_all, end = of_all ? all : own_end](std::vector<CheckRun> runs) {
+    if (runs.empty()) return std::vector<CheckResult>();
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
         end - std::chrono::steady_clock::now());
-    if (left.count() <= 0) {
-      throw Error(Code::kTimeout,
-                  "the checks took too long altogether: see limits.all_checks_seconds in the "
-                  "configuration");
-    }
+    if (left.count() <= 0) throw out_of_time(of_all);
     for (CheckRun& run : runs) run.deadline = std::min(run.deadline, left);
     return context.checker(user).run(
         runs, kChecksPerCore * std::max(1U, std::thread::hardware_concurrency()),
@@ -47,11 +70,8 @@ CheckJudge::Run check_runner(Deadline end, StepContext& context, const ManagedUs
   };
 }
 
-Deadline checks_end(const ManagedUser& user, const std::vector<CheckSpec>& specs, Deadline all) {
-  if (user.required) return all;
-  std::chrono::milliseconds longest{0};
-  for (const CheckSpec& spec : specs) longest = std::max(longest, spec.deadline);
-  return std::min(all, std::chrono::steady_clock::now() + longest);
+CheckedUser checked(const StepContext& context, const ManagedUser& user) {
+  return {user.who.uid, user.who.name, context.plan.users.size() < 2};
 }
 
 std::string make_scratch(StepContext& context, const ManagedUser& user) {
@@ -127,20 +147,24 @@ void settle(StepContext& context, const std::vector<ManagedUser>& users,
             const UserFailures& failures, const std::vector<Judgement>& judgements) {
   settle_failures(context, users, failures, "check.skipped");
   const Verdict* worst = nullptr;
+  std::string whose;
   for (std::size_t i = 0; i < users.size(); ++i) {
     const Verdict& one = judgements[i].verdict;
     if (one.passed) continue;
     if (!users[i].required) {
-      context.log.emit_about(users[i].who.uid, Tier::kWarning, "check.warning",
-                             {{"check", one.check}, {"reason", one.reason}});
+      context.log.emit_about(
+          users[i].who.uid, Tier::kWarning, "check.warning",
+          checked(context, users[i]).with({{"check", one.check}, {"reason", one.reason}}));
     } else if (!worst || (one.regression && !worst->regression)) {
       worst = &one;
+      whose = context.plan.users.size() < 2 ? "" : " for " + users[i].who.name;
     }
   }
   if (!worst) return;
   context.verdict = *worst;
   throw Error(
-      Code::kCheck, "check '" + worst->check + "' failed: " + worst->reason + advice(context),
+      Code::kCheck,
+      "check '" + worst->check + "' failed" + whose + ": " + worst->reason + advice(context),
       {{"check", worst->check}, {"reason", worst->reason}, {"regression", worst->regression}});
 }
 
@@ -186,8 +210,8 @@ void judge_in_home(StepContext& context, const ManagedUser& user,
   const auto old = context.plan.from == kBefore ? std::nullopt : old_target(context, home);
   if (!user.homeless) judgement.before = context.home(user, kHomeLimit).inspect();
   const auto known = context.baselines.find(user.who.uid);
-  CheckJudge judge(check_runner(checks_end(user, specs, end), context, user), context.log,
-                   user.who.uid, known == context.baselines.end() ? Baseline() : known->second);
+  CheckJudge judge(check_runner(specs, end, context, user), context.log, checked(context, user),
+                   known == context.baselines.end() ? Baseline() : known->second);
   std::exception_ptr failure;
   try {
     judgement.verdict = judge.judge(specs, entry_target(context, home), old);
@@ -211,8 +235,8 @@ void apply_mid_check(const Step& step, StepContext& context) {
   std::vector<Judgement> judgements(users.size());
   const UserFailures failures = side_by_side(context, users, [&](std::size_t i) {
     const std::string scratch = make_scratch(context, users[i]);
-    CheckJudge judge(check_runner(checks_end(users[i], specs, end), context, users[i]), context.log,
-                     users[i].who.uid);
+    CheckJudge judge(check_runner(specs, end, context, users[i]), context.log,
+                     checked(context, users[i]));
     judgements[i].verdict = judge.judge(specs, stored_target(context, context.plan.to, scratch),
                                         old_target(context, scratch));
     judgements[i].baseline = judge.baseline();

@@ -9,12 +9,13 @@ namespace mcpu {
 /// The entry points as the user would run them, with HOME at `home`.
 CheckTarget entry_target(const StepContext& context, const std::string& home);
 
-/// Runs checks as `user` until `end`; Error{kTimeout} when no time is left. Keeps references.
-CheckJudge::Run check_runner(Deadline end, StepContext& context, const ManagedUser& user);
+/// Runs checks as `user`, from now on until `all` if they can fail the job, else as long as the
+/// slowest of `specs` may take; Error{kTimeout} when no time is left. Keeps references.
+CheckJudge::Run check_runner(const std::vector<CheckSpec>& specs, Deadline all,
+                             StepContext& context, const ManagedUser& user);
 
-/// Until when this user's checks may take: all there is if they can fail the job, else as long as
-/// the slowest of them may.
-Deadline checks_end(const ManagedUser& user, const std::vector<CheckSpec>& specs, Deadline all);
+/// A user of the plan as events about their checks name them.
+CheckedUser checked(const StepContext& context, const ManagedUser& user);
 
 /// A user's managed files as they are now, even where the job was cancelled or ran out of time:
 /// what the release changed must be known for the undo.

@@ -151,9 +151,12 @@ const Application& Configuration::application(const std::string& name) const {
     if (application.name == wanted) return application;
     names += (names.empty() ? "" : ", ") + application.name;
   }
+  if (name.empty() && !applications.empty()) {
+    const std::string reason = "several applications are configured; say which: " + names;
+    throw Error(Code::kInvalidRequest, reason, {{"field", "app"}, {"reason", reason}});
+  }
   throw Error(Code::kNotFound,
-              name.empty() ? "several applications are configured; say which: " + names
-                           : "no application \"" + name + "\" is configured; there is: " + names,
+              "no application \"" + wanted + "\" is configured; there is: " + names,
               {{"what", "application " + wanted}});
 }
 

@@ -8,6 +8,8 @@
 #include "daemon/release_health.hpp"
 #include "daemon/retention.hpp"
 #include "daemon/scratch.hpp"
+#include "daemon/services_down.hpp"
+#include "proto/message_catalogue.hpp"
 
 namespace mcpu {
 
@@ -51,10 +53,13 @@ JobResult not_restored(JobResult failed, const Error& pending) {
   return failed;
 }
 
-/// What an undone job left otherwise than it was, as the end of a sentence.
+/// What an undone job left otherwise than it was, behind "everything is as it was".
 std::string all_but(const StepContext& context, const std::map<std::string, std::string>& damaged) {
   std::string but;
   if (context.differs) but = ", but for configuration files that were changed meanwhile";
+  for (const ServiceUnit& unit : context.down) {
+    but += ", but for service " + unit.shown() + ", which does not run";
+  }
   const auto old = damaged.find(context.plan.from);
   if (old != damaged.end() && context.releases.exists(old->first)) {
     but += ", but for release " + old->first + ", which is damaged now (" + old->second +
@@ -165,8 +170,10 @@ std::optional<Error> JobFinisher::undone(StepContext& context, Transaction& tran
   const auto damaged = why.value("damaged", std::map<std::string, std::string>());
   remember_compared(state_, context.releases, context.plan.app, damaged);
   const std::string but = all_but(context, damaged);
+  note_services_down(context.down, result.details);
   if (!has_ended(context.plan.job)) {
-    context.log.success("undo.done", {{"but", but}});
+    context.log.emit(
+        {context.down.empty() ? Tier::kSuccess : Tier::kWarning, "undo.done", {{"but", but}}, {}});
     if (why.contains("denied")) {
       const json& denied = why.at("denied");
       context.log.warning("release.denied",
@@ -181,7 +188,10 @@ std::optional<Error> JobFinisher::undone(StepContext& context, Transaction& tran
 
 void finish_log(const JobResult& result, JobLog& log) {
   const FinalMessage message = final_message(result.outcome);
-  log.finish(message.tier, message.id, {{"message", result.message}}, concerned_by(result));
+  json fields{{"message", result.message}};
+  const auto concerned = concerned_by(result);
+  if (concerned) fields[kPublicText] = without_details(result).message;
+  log.finish(message.tier, message.id, fields, concerned);
 }
 
 void JobFinisher::record_result(JobId job, const JobResult& result, JobLog& log) {

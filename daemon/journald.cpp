@@ -66,6 +66,13 @@ std::string field(const Event& event, const char* name) {
   return found != event.fields.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
+/// Root reads the journal too, and is told where the details are.
+Event private_entry(const Event& event) {
+  Event entry = without_details(event);
+  entry.text += " with 'mcpctl logs " + std::to_string(event.job) + "'";
+  return entry;
+}
+
 }  // namespace
 
 std::string_view catalog_id(std::string_view event_id) {
@@ -99,7 +106,7 @@ const JournalEntries::Job& JournalEntries::remember(const Event& event) {
 
 void JournalEntries::send(const StoredEvent& stored) noexcept {
   try {
-    const Event event = stored.event.concerns ? without_details(stored.event) : stored.event;
+    const Event event = stored.event.concerns ? private_entry(stored.event) : stored.event;
     const Job& job = remember(stored.event);
     std::string entry;
     add(entry, "MESSAGE", event.text.empty() ? event.id : event.text);

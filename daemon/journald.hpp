@@ -12,8 +12,8 @@ namespace mcpu {
 /// A copy of every event in the system's journal, as a structured entry: MCP_JOB, MCP_PHASE,
 /// MCP_TIER, MCP_EVENT (the message id), MCP_NUMBER, MCP_APP, MCP_RELEASE, and MESSAGE_ID for what
 /// the catalog explains. By hand after journald's documented protocol, for the same reason as
-/// service_manager.hpp. Details that concern one user stay out: others may read the journal. For
-/// one thread at a time.
+/// service_manager.hpp. Details that concern one user stay out, since others may read the journal:
+/// the entry names the command that shows them. For one thread at a time.
 class JournalEntries {
  public:
   explicit JournalEntries(std::string socket = "/run/systemd/journal/socket");

@@ -89,10 +89,8 @@ void add_activate(Plan& plan, const PlanFacts& facts) {
 }
 
 json service_units(const PlanFacts& facts) {
-  std::vector<Identity> users;
-  for (const ManagedUser& user : facts.users) users.push_back(user.who);
   json units = json::array();
-  for (const auto& unit : configured_units(facts.app->services, users, facts.user_mode)) {
+  for (const auto& unit : configured_units(facts.app->services, facts.users, facts.user_mode)) {
     units.push_back(to_json(unit));
   }
   return {{"units", units}};

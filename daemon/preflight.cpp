@@ -153,13 +153,14 @@ void check_thoroughly(const JobEnvironment& environment, const PreparedJob& job,
 }
 
 /// Every configured service must be there to be restarted; a user's manager that does not run has
-/// nothing to restart, unless that user is the only one there is.
+/// nothing to restart, unless that user is the only one there is. What a user has who may fail no
+/// job is left to the step, which tells of it.
 void check_services(const JobEnvironment& environment, const PreparedJob& job,
                     const Cancellation* cancellation) {
-  std::vector<Identity> users;
-  for (const ManagedUser& user : job.plan.users) users.push_back(user.who);
   const std::string setting = "applications." + job.app->name + ".services";
-  for (const auto& unit : configured_units(job.app->services, users, environment.user_mode)) {
+  for (const auto& unit :
+       configured_units(job.app->services, job.plan.users, environment.user_mode)) {
+    if (!unit.required) continue;
     ServiceState state{ServiceState::Known::kNoManager, "", "this daemon knows of none"};
     if (environment.tools.services) {
       state = environment.tools.services->look(unit, cancellation);

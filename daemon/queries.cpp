@@ -10,6 +10,7 @@
 #include "daemon/entry_status.hpp"
 #include "daemon/problem.hpp"
 #include "daemon/retention.hpp"
+#include "daemon/services_down.hpp"
 #include "daemon/stale.hpp"
 #include "daemon/url.hpp"
 #include "daemon/version.hpp"
@@ -105,7 +106,11 @@ json Queries::application(const Application& app, bool verify) const {
                                  tools.launcher);
   json document{{"app", app.name},           {"paused", state.paused.has_value()},
                 {"left", state.left()},      {"entry_points", json::array()},
-                {"problems", json::array()}, {"last_job", last_job(app.name)}};
+                {"problems", json::array()}, {"last_job", nullptr}};
+  if (const auto record = last_job(app.name)) {
+    document["last_job"] = job(*record);
+    document["problems"] = services_down(*record, tools.services, environment_.user_mode);
+  }
   try {
     const bool left = state.left();
     const Possession possession{left ? "" : store.current().value_or(""),
@@ -247,27 +252,29 @@ std::optional<JobRecord> Queries::record_of(JobId id) const {
   return JobRecords(environment_.tools.fs, environment_.tools.layout).read(id);
 }
 
-json Queries::last_job(const std::string& app) const {
+std::optional<JobRecord> Queries::last_job(const std::string& app) const {
   JobRecords records(environment_.tools.fs, environment_.tools.layout);
   const auto ids = records.list();
   for (auto id = ids.rbegin(); id != ids.rend(); ++id) {
     const auto record = record_of(*id);
     if (!record || !record->result) continue;
-    const std::string name = record->request.app.empty() ? "mcp" : record->request.app;
-    if (name == app || environment_.configuration->applications.size() == 1) return job(*record);
+    if (app_of(*record) == app) return record;
   }
-  return nullptr;
+  return std::nullopt;
+}
+
+std::string Queries::app_of(const JobRecord& record) const {
+  if (!record.request.app.empty()) return record.request.app;
+  // Records of earlier versions do not name what was the default then.
+  const auto& applications = environment_.configuration->applications;
+  return applications.size() == 1 ? applications.front().name : "mcp";
 }
 
 json Queries::job(const JobRecord& record) const {
   const bool running = queue_.running && queue_.running->id == record.id;
-  std::string app = record.request.app;
-  if (app.empty() && environment_.configuration->applications.size() == 1) {
-    app = environment_.configuration->applications.front().name;
-  }
   json document{{"job", record.id},
                 {"kind", kind_name(record.request.kind)},
-                {"app", app.empty() ? "mcp" : app},
+                {"app", app_of(record)},
                 {"mode", manner_name(record.request)},
                 {"owner", record.by},
                 {"uid", record.uid},

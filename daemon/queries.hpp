@@ -41,7 +41,9 @@ class Queries {
                                 const std::string& id, const struct Kept& kept) const;
   std::optional<JobRecord> record_of(JobId id) const;
   nlohmann::json job(const JobRecord& record) const;
-  nlohmann::json last_job(const std::string& app) const;
+  /// The application's last job that has ended.
+  std::optional<JobRecord> last_job(const std::string& app) const;
+  std::string app_of(const JobRecord& record) const;
 
   JobEnvironment environment_;
   const Instance& instance_;

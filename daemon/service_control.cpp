@@ -80,26 +80,32 @@ std::unique_ptr<ServiceControl> make_service_control(ProcessPort& processes) {
 }
 
 std::vector<ServiceUnit> configured_units(const std::vector<std::string>& names,
-                                          const std::vector<Identity>& users, bool user_mode) {
+                                          const std::vector<ManagedUser>& users, bool user_mode) {
   std::vector<ServiceUnit> units;
   for (const std::string& name : names) {
     const bool of_user = name.starts_with(kUserUnit);
     const std::string unit = of_user ? name.substr(kUserUnit.size()) : name;
     if (!of_user && !user_mode) {
-      units.push_back({unit, {0, 0, "root", "/root", "/bin/sh"}, false});
+      units.push_back({unit, {0, 0, "root", "/root", "/bin/sh"}, false, true});
       continue;
     }
-    for (const Identity& user : users) units.push_back({unit, user, true});
+    for (const ManagedUser& user : users) {
+      if (!user.homeless) units.push_back({unit, user.who, true, user.required});
+    }
   }
   return units;
 }
 
 json to_json(const ServiceUnit& unit) {
-  return {{"unit", unit.name}, {"of_user", unit.of_user}, {"owner", to_json(unit.owner)}};
+  return {{"unit", unit.name},
+          {"of_user", unit.of_user},
+          {"owner", to_json(unit.owner)},
+          {"required", unit.required}};
 }
 
 ServiceUnit service_unit_from_json(const json& document) {
-  return {document.at("unit"), identity_from_json(document.at("owner")), document.at("of_user")};
+  return {document.at("unit"), identity_from_json(document.at("owner")), document.at("of_user"),
+          document.value("required", true)};
 }
 
 }  // namespace mcpu

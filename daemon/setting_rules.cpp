@@ -105,6 +105,16 @@ std::string variable_name_rule(const std::string& text) {
   return {};
 }
 
+namespace {
+
+/// A unit that starts or runs this daemon: restarted by a job, it ends the job's own process.
+bool is_own_unit(std::string_view unit) {
+  const std::string_view name = unit.substr(0, unit.rfind('.'));
+  return name == "mcp-upgraded" || name == "mcp-upgraded-recovery" || name == "mcp-upgrade";
+}
+
+}  // namespace
+
 std::string unit_name_rule(const std::string& setting) {
   constexpr std::string_view kOfUser = "user:";
   const std::string text = setting.starts_with(kOfUser) ? setting.substr(kOfUser.size()) : setting;
@@ -116,6 +126,9 @@ std::string unit_name_rule(const std::string& setting) {
   if (!suffixed || text[0] == '-' || !only(text, ".:_-@\\"))
     return "is not the name of a systemd unit, like \"example.service\" or "
            "\"user:example.service\"";
+  if (is_own_unit(text))
+    return "is a unit of mcp-upgraded itself, which cannot be restarted by its own job; name the "
+           "units that run the application";
   return {};
 }
 

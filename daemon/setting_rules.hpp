@@ -22,7 +22,7 @@ std::string not_empty_rule(const std::string& text);
 /// Empty, or a JSON pointer ("/mcpServers").
 std::string json_pointer_rule(const std::string& text);
 std::string variable_name_rule(const std::string& text);
-/// "nginx.service", "app@1.socket".
+/// "nginx.service", "app@1.socket"; none of this daemon's own units.
 std::string unit_name_rule(const std::string& text);
 /// Empty, or numbers joined by dots.
 std::string version_rule(const std::string& text);

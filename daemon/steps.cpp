@@ -127,7 +127,7 @@ void undo_step(const Step& step, StepContext& context, const StepTrace& trace) {
     case StepKind::kLeave:
       return undo_leave(context);
     case StepKind::kServices:
-      return undo_services(context, trace);
+      return undo_services(step, context, trace);
     case StepKind::kRestart:
       return undo_restart(step, context, trace);
     case StepKind::kRestoreConfigs:

@@ -63,7 +63,8 @@ struct StepContext {
   std::map<std::uint32_t, std::string> away;
   /// Managed files that the release changed inside a step that ran it, by uid.
   std::map<std::uint32_t, std::set<std::string>> touched;
-  /// How the configured services stood before the switch, by ServiceUnit::shown().
+  /// How the configured services stood before the switch, by ServiceUnit::shown(); without those
+  /// of users who may fail no job that could not be looked at.
   std::map<std::string, ServiceState> services;
   /// While undoing: services were restarted with what is being undone.
   bool restart_again = false;
@@ -77,6 +78,8 @@ struct StepContext {
   std::vector<PrivateLine> config_lines;
   /// While undoing: some managed file was changed meanwhile, and stays so. Any thread.
   std::atomic<bool> differs = false;
+  /// While undoing: services that ran before the job and do not any more.
+  std::vector<ServiceUnit> down;
   /// Appends a durable note to the journal, for this step's undo.
   std::function<void(const nlohmann::json&)> note;
 
@@ -144,7 +147,7 @@ void apply_mid_check(const Step& step, StepContext& context);
 void undo_mid_check(StepContext& context);
 void apply_post_check(const Step& step, StepContext& context);
 void apply_services(const Step& step, StepContext& context);
-void undo_services(StepContext& context, const StepTrace& trace);
+void undo_services(const Step& step, StepContext& context, const StepTrace& trace);
 void apply_restart(const Step& step, StepContext& context);
 void undo_restart(const Step& step, StepContext& context, const StepTrace& trace);
 /// For every step that runs the release in the real homes.

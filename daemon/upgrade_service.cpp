@@ -172,10 +172,12 @@ std::optional<Ticket> UpgradeService::earlier_job(const JobRequest& request) con
   return std::nullopt;
 }
 
-Ticket UpgradeService::submit(const JobRequest& request, const Peer& peer) {
+Ticket UpgradeService::submit(const JobRequest& asked, const Peer& peer) {
   const JobEnvironment environment = this->environment();
-  authorize_job(access(), peer, request);
-  environment.configuration->application(request.app);
+  authorize_job(access(), peer, asked);
+  JobRequest request = asked;
+  // By its name from now on, whatever is configured later.
+  request.app = environment.configuration->application(asked.app).name;
   const auto wait =
       request.wait.value_or(request.mode == Mode::kFull ? environment.configuration->wait_full
                                                         : environment.configuration->wait_quick);
@@ -356,11 +358,10 @@ JobId UpgradeService::next_job(JobId job) {
 void UpgradeService::run_job(QueuedJob& job) {
   const JobRecord& record = job.record;
   const JobEnvironment environment = this->environment();
-  job.log->info("job.started",
-                {{"kind", kind_name(record.request.kind)},
-                 {"mode", manner_name(record.request)},
-                 {"app", environment.configuration->application(record.request.app).name},
-                 {"owner", record.by}});
+  job.log->info("job.started", {{"kind", kind_name(record.request.kind)},
+                                {"mode", manner_name(record.request)},
+                                {"app", record.request.app},
+                                {"owner", record.by}});
   if (const std::string loss = state_.loss(); !loss.empty()) {
     job.log->warning("state.rebuilt", {{"loss", loss}});
   }

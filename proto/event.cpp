@@ -116,7 +116,10 @@ Event without_details(const Event& event) {
   Event reduced = event;
   reduced.id = "event.private";
   reduced.fields = nlohmann::json::object();
-  reduced.text = render_message(reduced.id, reduced.fields);
+  const auto shown = event.fields.find(kPublicText);
+  reduced.text = shown != event.fields.end() && shown->is_string()
+                     ? shown->get<std::string>()
+                     : render_message(reduced.id, reduced.fields);
   return reduced;
 }
 

@@ -17,6 +17,9 @@ std::optional<std::string_view> message_template(std::string_view id);
 /// by ", ". An unknown id gives the id and the fields: logging never fails.
 std::string render_message(std::string_view id, const nlohmann::json& fields);
 
+/// The field of an event that concerns one user with the text for everybody else, if there is one.
+inline constexpr const char* kPublicText = "public";
+
 /// Every id there is, for tests and translators.
 std::vector<std::string_view> message_ids();
 

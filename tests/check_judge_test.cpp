@@ -6,6 +6,7 @@
 #include <deque>
 
 #include "proto/error.hpp"
+#include "proto/message_catalogue.hpp"
 
 using namespace mcpu;
 
@@ -41,8 +42,8 @@ const CheckTarget kOld{{{"app", "/old/app"}}, {}, "/scratch"};
 /// Answers runs in order, and remembers what was run.
 struct Script {
   Verdict judge(const std::vector<CheckSpec>& specs, const std::optional<CheckTarget>& old) {
-    CheckJudge judge([this](const std::vector<CheckRun>& runs) { return answer(runs); }, log, 7,
-                     baseline);
+    CheckJudge judge([this](const std::vector<CheckRun>& runs) { return answer(runs); }, log,
+                     {7, "anna", alone}, baseline);
     const Verdict verdict = judge.judge(specs, kFresh, old);
     baseline = judge.baseline();
     return verdict;
@@ -59,6 +60,12 @@ struct Script {
     }
     return results;
   }
+  std::string text(const std::string& id) const {
+    for (const Notice& one : log.collected()) {
+      if (one.id == id) return render_message(one.id, one.fields);
+    }
+    return "";
+  }
   bool told(const std::string& id) const {
     return std::ranges::any_of(log.collected(), [&](const Notice& one) { return one.id == id; });
   }
@@ -68,6 +75,7 @@ struct Script {
   JobLog log;
   Baseline baseline = {};
   std::vector<std::size_t> batches = {};
+  bool alone = true;
 };
 
 }  // namespace
@@ -78,6 +86,22 @@ TEST_CASE("a healthy release pays for each check once") {
   CHECK(verdict.passed);
   CHECK(script.ran == std::vector<std::string>{"/new/app help", "/new/app status"});
   CHECK(script.told("check.passed"));
+}
+
+TEST_CASE("events name the user where there are several") {
+  for (const bool alone : {true, false}) {
+    Script script{{result(true), result(false), result(false), result(true)}, {}, {}};
+    script.alone = alone;
+    CHECK_FALSE(script.judge({spec("help"), spec("status")}, kOld).passed);
+    const std::string whom = alone ? "" : " for anna";
+    CHECK(script.text("check.failed") == "check status failed" + whom + ": exit code 2");
+    CHECK(script.text("check.passed") == "check help passed in 0 ms" + whom);
+    CHECK(script.text("check.repeating") == "check status failed" + whom + "; trying it once more");
+    CHECK(script.text("check.regression") ==
+          "check status passed with the old release and fails with the new one" + whom +
+              ": exit code 2");
+    CHECK(script.log.collected().front().fields.at("user") == "anna");
+  }
 }
 
 TEST_CASE("a check that passes when it is repeated has passed") {

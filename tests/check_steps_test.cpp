@@ -3,10 +3,12 @@
 #include <doctest/doctest.h>
 
 #include <mutex>
+#include <thread>
 
 #include "tests/job_story.hpp"
 
 using namespace mcpu;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -197,6 +199,53 @@ TEST_CASE("a user whose checks do not count is warned and vetoes nothing") {
   REQUIRE(warning);
   CHECK(warning->concerns == identity_of("nobody").uid);
   CHECK(std::ranges::any_of(runs.all, for_nobody));
+}
+
+TEST_CASE("with several users the job's end names whose check failed") {
+  Machine machine(with_second_user());
+  const Runs runs(machine, [](const CheckRun& run) {
+    return !for_nobody(run) && run.name == "app --help" ? failing() : passing();
+  });
+  Engine engine(machine);
+  CHECK(contains(engine.run(upgrade_request()).message,
+                 "check 'app --help' failed for root: exit code 1"));
+  const auto events = events_of(engine);
+  const Event* failed = find_event(events, "check.failed");
+  REQUIRE(failed);
+  CHECK(failed->fields.at("user") == "root");
+  CHECK(contains(failed->text, "failed for root"));
+}
+
+TEST_CASE("an application without checks has none that take too long") {
+  Machine machine(with_second_user());
+  machine.app().checks.clear();
+  Engine engine(machine);
+  CHECK(engine.run(upgrade_request()).outcome == Outcome::kDone);
+  CHECK_FALSE(find_event(events_of(engine), "check.skipped"));
+}
+
+TEST_CASE("what cut the checks is what is named") {
+  for (const bool of_all : {false, true}) {
+    Machine machine(with_second_user());
+    machine.configuration().limits.all_checks = of_all ? 0s : 120s;
+    for (CheckSpec& spec : machine.app().checks) spec.deadline = 50ms;
+    const Runs runs(machine, [](const CheckRun& run) {
+      if (!for_nobody(run)) return passing();
+      std::this_thread::sleep_for(run.deadline);
+      CheckResult late = failing();
+      late.timed_out = true;
+      return late;
+    });
+    Engine engine(machine);
+    const JobResult result = engine.run(upgrade_request());
+    CHECK(contains(result.message, "limits.all_checks_seconds") == of_all);
+    const auto events = events_of(engine);
+    const Event* skipped = find_event(events, "check.skipped");
+    REQUIRE(skipped);
+    CHECK(contains(skipped->text, "of nobody did not run to their end"));
+    CHECK(contains(skipped->text, "limits.all_checks_seconds") == of_all);
+    CHECK(contains(skipped->text, "who is not in required_users was over") != of_all);
+  }
 }
 
 TEST_CASE("a full upgrade runs the deep checks before the switch, not after it") {

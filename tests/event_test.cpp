@@ -63,6 +63,10 @@ TEST_CASE("a stored event with a missing or wrong member is reported as damage")
 }
 
 TEST_CASE("without details nothing of a home is left, but the line keeps its place") {
+  Event end = sample();
+  end.fields["public"] = "something failed";
+  CHECK(without_details(end).text == "something failed");
+  CHECK(without_details(end).fields.empty());
   const Event reduced = without_details(sample());
   CHECK(to_json(reduced).dump().find("secret") == std::string::npos);
   CHECK(to_json(reduced).dump().find("help") == std::string::npos);

@@ -102,6 +102,8 @@ TEST_CASE("what concerns one user is not told to all who read the journal") {
   entries.send(*make_stored(one));
   const std::string entry = journal.next();
   CHECK(has(entry, "MCP_EVENT=check.output"));
+  CHECK(has(entry,
+            "MESSAGE=details are shown to the user concerned and to root with 'mcpctl logs 42'"));
   CHECK(entry.find("secret") == entry.npos);
 }
 

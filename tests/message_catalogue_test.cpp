@@ -20,8 +20,9 @@ TEST_CASE("a missing field stays visible") {
 }
 
 TEST_CASE("a placeholder inside a field's text is not looked at again") {
-  CHECK(render_message("check.output", {{"check", "{output}"}, {"output", "{check"}}) ==
-        "output of {output}: {check");
+  CHECK(
+      render_message("check.output", {{"check", "{output}"}, {"output", "{check"}, {"for", ""}}) ==
+      "output of {output}: {check");
 }
 
 TEST_CASE("an unknown id gives the id and the fields") {

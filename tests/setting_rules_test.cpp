@@ -43,6 +43,12 @@ TEST_CASE("JSON pointers, variables, units, accounts and versions have their for
   CHECK(unit_name_rule("user:app.service").empty());
   CHECK_FALSE(unit_name_rule("user:").empty());
   CHECK_FALSE(unit_name_rule("app").empty());
+  for (const char* own :
+       {"mcp-upgraded.service", "mcp-upgraded.socket", "mcp-upgrade.service", "mcp-upgrade.timer",
+        "mcp-upgraded-recovery.service", "user:mcp-upgraded.service"}) {
+    CHECK(unit_name_rule(own).find("mcp-upgraded itself") != std::string::npos);
+  }
+  CHECK(unit_name_rule("mcp-upgraded-monitor.service").empty());
   CHECK_FALSE(unit_name_rule("../x.service").empty());
   CHECK(account_name_rule("www-data").empty());
   CHECK_FALSE(account_name_rule("a b").empty());

@@ -66,7 +66,10 @@ class Journal(SystemTestCase):
         self.repository.release("1.1.0", {"bin/demo": "#!/bin/sh\necho my-secret\nexit 3\n"})
         self.mcpctl("upgrade", status=1)
         self.assertIn("my-secret", self.mcpctl("logs", "2", "-v"))
-        self.assertNotIn("my-secret", must("journalctl", "--all", "MCP_JOB=2", self.invocation))
+        said = must("journalctl", "--all", "MCP_JOB=2", self.invocation)
+        self.assertNotIn("my-secret", said)
+        self.assertIn("details are shown to the user concerned and to root with 'mcpctl logs 2'",
+                      said)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import pathlib
 import pwd
 import shutil
 import signal
+import time
 import unittest
 
 from daemon_fixture import Repository, wait_for
@@ -77,6 +78,52 @@ class Services(SystemTestCase):
         self.assertIn(f"service {UNIT.name} does not run with the new release", said)
         self.assertEqual(["1.0.0"], self.serving())
 
+    def change_service(self, *lines, unit=()):
+        """Another unit of the same name, started."""
+        UNIT.write_text("\n".join(("[Unit]", *unit, "[Service]", "Type=exec", *lines, "")),
+                        encoding="utf-8")
+        must("systemctl", "daemon-reload")
+        return run("systemctl", "restart", UNIT.name)
+
+    def test_a_limit_of_starts_does_not_keep_it_down_after_the_undo(self):
+        self.change_service("ExecStart=/usr/local/bin/demo serve",
+                            unit=("StartLimitIntervalSec=60", "StartLimitBurst=2"))
+        self.offer("1.1.0", FAILS)
+        said = self.mcpctl("upgrade", status=1)
+        self.assertIn("[SUCCESS] everything is as it was before this job\n", said)
+        self.assertEqual(["1.0.0"], self.serving())
+        self.assertNotIn("PROBLEM", self.mcpctl("status"))
+
+    def test_one_that_does_not_run_after_the_undo_is_shown_until_it_does(self):
+        self.change_service(f"ExecStartPre=/bin/sh -c '[ ! -e {self.marks}/broken ]'",
+                            "ExecStart=/usr/local/bin/demo serve")
+        (self.marks / "broken").touch()
+        self.offer("1.1.0", SERVES)
+        said = self.mcpctl("upgrade", status=1)
+        but = f"but for service {UNIT.name}, which does not run"
+        self.assertIn(f"[WARNING] everything is as it was before this job, {but}", said)
+        self.assertRegex(said.splitlines()[-1], rf"\[ERROR\] .*everything is as it was, {but}")
+        status = self.mcpctl("status")
+        self.assertIn(f"service {UNIT.name} does not run since job 2 was undone", status)
+        self.assertIn(f"'systemctl status {UNIT.name}' says why", status)
+        (self.marks / "broken").unlink()
+        must("systemctl", "start", UNIT.name)
+        self.assertNotIn("PROBLEM", self.mcpctl("status"))
+
+    def test_one_that_had_failed_before_is_left_alone(self):
+        self.assertNotEqual(0, self.change_service("ExecStart=/no/such/program").status)
+        wait_for(lambda: show(UNIT.name, "ActiveState") == "failed", "the failed unit")
+        self.offer("1.1.0", SERVES)
+        self.assertIn(f"left service {UNIT.name} alone: it was failed", self.mcpctl("upgrade"))
+        self.assertEqual("failed", show(UNIT.name, "ActiveState"))
+
+    def test_the_daemons_own_units_are_refused(self):
+        for unit in ("mcp-upgraded.service", "mcp-upgrade.timer", "user:mcp-upgraded.socket"):
+            self.configure({"services": [unit]})
+            done = run("/usr/local/bin/mcpctl", "config", "validate")
+            self.assertEqual(2, done.status, done.stdout)
+            self.assertRegex(done.stderr, r"config\.json:\d+: applications\.demo\.services")
+
     def test_a_kill_after_the_restart_ends_with_the_old_release_serving(self):
         program = Repository.PROGRAM.replace("  status)", f"  {SERVES}\n  status)").replace(
             "--help) ", f'''--help) if [ -e "{self.marks}/activated" ]; then
@@ -104,23 +151,35 @@ class UserServices(Services):
     def setUp(self):
         super().setUp()
         self.uid = pwd.getpwnam("alice").pw_uid
-        USER_UNIT.parent.mkdir(parents=True, exist_ok=True)
-        USER_UNIT.write_text("[Service]\nType=exec\nExecStart=/usr/local/bin/demo serve\n",
-                             encoding="utf-8")
-        for path in (USER_UNIT, *list(USER_UNIT.parents)[:3]):
-            shutil.chown(path, "alice", "alice")
         drop_in = pathlib.Path("/run/systemd/system/user@.service.d/test.conf")
         drop_in.parent.mkdir(exist_ok=True)
         drop_in.write_text("[Service]\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n")
         must("systemctl", "daemon-reload")
-        must("systemctl", "start", f"user@{self.uid}.service")
-        self.addCleanup(must, "systemctl", "stop", f"user@{self.uid}.service")
-        self.addCleanup(shutil.rmtree, "/home/alice/.config")
-        self.of_alice("start", USER_UNIT.name)
+        self.log_in("alice")
+
+    def log_in(self, user):
+        """Starts a user's manager and, in it, a service of that user."""
+        manager = f"user@{pwd.getpwnam(user).pw_uid}.service"
+        self.write_unit(user, "Type=exec", "ExecStart=/usr/local/bin/demo serve")
+        self.addCleanup(shutil.rmtree, f"/home/{user}/.config")
+        must("systemctl", "start", manager)
+        self.addCleanup(must, "systemctl", "stop", manager)
+        self.of_user(user, "start", USER_UNIT.name)
+
+    def write_unit(self, user, *lines):
+        unit = pathlib.Path(str(USER_UNIT).replace("/alice/", f"/{user}/"))
+        unit.parent.mkdir(parents=True, exist_ok=True)
+        unit.write_text("\n".join(("[Service]", *lines, "")), encoding="utf-8")
+        for path in (unit, *list(unit.parents)[:3]):
+            shutil.chown(path, user, user)
+
+    def of_user(self, user, *arguments):
+        uid = pwd.getpwnam(user).pw_uid
+        return must("systemctl", "--user", *arguments, user=user,
+                    environment={"XDG_RUNTIME_DIR": f"/run/user/{uid}"})
 
     def of_alice(self, *arguments):
-        return must("systemctl", "--user", *arguments, user="alice",
-                    environment={"XDG_RUNTIME_DIR": f"/run/user/{self.uid}"})
+        return self.of_user("alice", *arguments)
 
     def pid(self):
         return self.of_alice("show", "--value", "--property=MainPID", USER_UNIT.name).strip()
@@ -138,6 +197,29 @@ class UserServices(Services):
         self.assertIn(f"service {USER_UNIT.name} of alice does not run", said)
         self.assertEqual("active", self.of_alice("show", "--value", "--property=ActiveState",
                                                  USER_UNIT.name).strip())
+
+    def test_a_unit_of_a_user_who_may_fail_no_job_only_warns(self):
+        self.log_in("carol")
+        self.configure({"services": [f"user:{USER_UNIT.name}"]}, users=["carol", "alice"],
+                       required_users=["alice"])
+        must("systemctl", "reload", "mcp-upgraded.service")
+        for version, lines in (
+                ("1.1.0", ("Type=exec", "ExecStart=/no/such/program")),
+                ("1.2.0", ("Type=notify", "TimeoutStartSec=infinity",
+                           "ExecStart=/bin/sleep 1000"))):
+            self.write_unit("carol", *lines)
+            self.of_user("carol", "daemon-reload")
+            self.offer(version, SERVES)
+            begin = time.monotonic()
+            said = self.mcpctl("upgrade")
+            self.assertLess(time.monotonic() - begin, 60)
+            self.assertRegex(said, rf"\[WARNING\] service {USER_UNIT.name} of carol does not run "
+                                   r"with the new release: .*carol is not in required_users")
+            self.assertIn(f"restarted service {USER_UNIT.name} of alice", said)
+            self.assert_runs(version)
+            self.write_unit("carol", "Type=exec", "ExecStart=/usr/local/bin/demo serve")
+            self.of_user("carol", "daemon-reload")
+            self.of_user("carol", "restart", USER_UNIT.name)
 
     def test_a_user_who_is_not_logged_in_has_nothing_to_restart(self):
         self.configure({"services": [f"user:{USER_UNIT.name}"]})

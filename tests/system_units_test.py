@@ -29,7 +29,7 @@ class Installed(SystemTestCase):
 
     def test_the_group_and_the_users_are_there_and_can_do_nothing_else(self):
         must("getent", "group", "mcp-upgrade")
-        for user in ("mcp-upgrade-source", "mcp-upgrade-check"):
+        for user in ("mcp-upgrade-source", "mcp-upgrade-check", "mcp-upgrade-timer"):
             entry = must("getent", "passwd", user).strip().split(":")
             self.assertTrue(entry[6].endswith("nologin"), entry)
             self.assertEqual([user], must("id", "-Gn", user).split())
@@ -208,6 +208,54 @@ class Timer(SystemTestCase):
         self.assertNotEqual(0, run("systemctl", "start", "mcp-upgrade.service").status)
         self.run_unattended()  # denied by now
         self.assert_runs("1.1.0")
+
+    def said(self):
+        """What the timer's last run left in the journal."""
+        must("journalctl", "--sync")
+        run_id = show("mcp-upgrade.service", "InvocationID")
+        return must("journalctl", f"_SYSTEMD_INVOCATION_ID={run_id}", "--output=cat")
+
+    def test_the_journal_says_what_came_of_it_and_no_details_of_a_home(self):
+        self.mcpctl("upgrade")
+        self.repository.release("1.1.0")
+        self.run_unattended()
+        self.assertRegex(self.said(), r"\[SUCCESS\] upgraded to 1\.1\.0-")
+        self.assertIn("configuration files of alice", self.mcpctl("logs", "2"))
+        self.repository.release("1.2.0", {"bin/demo": "#!/bin/sh\necho my-secret\nexit 1\n"})
+        self.assertNotEqual(0, run("systemctl", "start", "mcp-upgrade.service").status)
+        reason = "check 'demo --help' failed: exit code 1; everything is as it was"
+        self.assertIn(reason, self.said())
+        self.assertIn(reason, run("systemctl", "status", "mcp-upgrade.service").stdout)
+        must("chown", "root:", self.settings)
+        self.repository.release("1.3.0")
+        self.assertNotEqual(0, run("systemctl", "start", "mcp-upgrade.service").status)
+        self.assertIn("something in the home of alice failed this job", self.said())
+        self.assertIn("settings.json", self.mcpctl("logs", "4"))
+        all_said = must("journalctl", "--unit=mcp-upgrade.service", "--output=cat")
+        for private in ("settings.json", "configuration files of", "my-secret"):
+            self.assertNotIn(private, all_said)
+        self.assertEqual("mcp-upgrade-timer", self.last_job()["owner"])
+
+    def test_it_upgrades_every_application(self):
+        link = pathlib.Path("/usr/local/bin/other")
+        self.addCleanup(link.unlink, missing_ok=True)
+        document = json.loads(CONFIG.read_text(encoding="utf-8"))
+        document["applications"]["other"] = {
+            "source": str(self.repository.path),
+            "entry_points": [{"name": "other", "path": "bin/demo", "link": str(link)}],
+        }
+        CONFIG.write_text(json.dumps(document), encoding="utf-8")
+        self.run_unattended()
+        self.assert_runs("1.0.0")
+        self.assertEqual("demo 1.0.0: well\n", run("other", "status", user="carol").stdout)
+        self.repository.release("1.1.0", {"bin/demo": "#!/bin/sh\nexit 1\n"})
+        self.assertNotEqual(0, run("systemctl", "start", "mcp-upgrade.service").status)
+        jobs = self.mcpctl_json("jobs")[0]["jobs"]
+        self.assertEqual([("other", "done"), ("demo", "failed"), ("other", "done"),
+                          ("demo", "done")], [(job["app"], job["outcome"]) for job in jobs])
+        done = run("/usr/local/bin/mcpctl", "upgrade")
+        self.assertEqual(2, done.status)
+        self.assertIn("several applications are configured; say which: demo, other", done.stderr)
 
     def test_it_joins_the_same_job_that_runs_already(self):
         self.mcpctl("upgrade")

@@ -283,6 +283,25 @@ TEST_CASE("a disk that fills up after the commit keeps nobody waiting, and is tr
   CHECK(machine.runs() == "app 1.2.0");
 }
 
+TEST_CASE("a job's record keeps the name of what it was for, whatever is configured later") {
+  Machine machine(installed_machine());
+  Serving serving(machine);
+  JobRequest unnamed = upgrade_request();
+  unnamed.app.clear();
+  REQUIRE(serving.run(unnamed).outcome == Outcome::kDone);
+  serving.wait_until_idle();
+  CHECK(serving.app().at("last_job").at("job") == 2);
+  auto other = std::make_shared<Configuration>(machine.configuration());
+  other->applications.push_back(other->applications.front());
+  other->applications.front().name = "mcp";
+  other->applications.back().name = "greet";
+  serving.service.reload(other);
+  CHECK(serving.service.jobs(1, kRoot).at("jobs").at(0).at("app") == "app");
+  for (const json& app : serving.service.status("", false, kRoot).at("applications")) {
+    CHECK(app.at("last_job").is_null());
+  }
+}
+
 TEST_CASE("a new configuration is for the next job") {
   Machine machine(installed_machine());
   Serving serving(machine);

@@ -132,6 +132,13 @@ unsigned ServiceBus::restarts(const std::string& unit) {
   return result < 0 ? 0 : count;
 }
 
+void ServiceBus::forget_failures(const std::string& unit) {
+  BusError error;
+  // What keeps systemd from it keeps it from the restart too, which then says so.
+  sd_bus_call_method(bus_.get(), kSystemd, kManagerPath, kManager, "ResetFailedUnit", &error.error,
+                     nullptr, "s", unit.c_str());
+}
+
 std::string ServiceBus::restart(const std::string& unit) {
   BusError error;
   sd_bus_message* reply = nullptr;

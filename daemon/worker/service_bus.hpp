@@ -25,6 +25,8 @@ class ServiceBus {
   std::string state(const std::string& unit, const char* property);
   /// How often systemd itself has restarted a service since somebody last did.
   unsigned restarts(const std::string& unit);
+  /// Takes back that the unit failed, and how often it was started: neither keeps the next start.
+  void forget_failures(const std::string& unit);
   /// Restarts the unit and waits for the job's end; systemd's word for it ("done", "failed" ...).
   /// Throws Error{kWorker} when systemd refuses.
   std::string restart(const std::string& unit);

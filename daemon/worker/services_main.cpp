@@ -37,6 +37,8 @@ std::string why_not_up(ServiceBus& bus, const std::string& unit) {
 /// Restarts, then watches: a service that systemd has to restart meanwhile does not run well.
 std::string restart_and_watch(ServiceBus& bus, const std::string& unit,
                               std::chrono::milliseconds settling) {
+  // Ours are few: StartLimitBurst= is against loops, not against a restart and its undo.
+  bus.forget_failures(unit);
   const std::string result = bus.restart(unit);
   if (result != "done") return "its start ended with '" + result + "'";
   const auto end = std::chrono::steady_clock::now() + settling;
