@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "client/json_fields.hpp"
 #include "client/views.hpp"
 #include "proto/error.hpp"
@@ -73,6 +75,13 @@ void add_current(const nlohmann::json& app, Lines& lines, const Paint& paint,
   const nlohmann::json& current = member_of(app, "current");
   if (flag_of(app, "left")) {
     lines.line("current", paint(kCareful, "what stood there before adoption"));
+    return;
+  }
+  const bool lost = std::ranges::any_of(member_of(app, "entry_points"), [](const auto& one) {
+    return text_of(one, "state") == "broken";
+  });
+  if (current.is_null() && lost) {
+    lines.line("current", paint(kBad, "no release is in use, see below"));
     return;
   }
   if (current.is_null()) {

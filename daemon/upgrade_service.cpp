@@ -72,6 +72,13 @@ void UpgradeService::remove_what_a_crash_left() {
 UpgradeService::~UpgradeService() { stop(); }
 
 void UpgradeService::start() {
+  std::string damage;
+  const JobEnvironment environment = this->environment();
+  // Before anybody asks: status is to say from the first moment that a job is being recovered.
+  if (const auto job = Recovery(environment, state_, events_).find(damage)) {
+    const std::lock_guard lock(mutex_);
+    recovered_job_ = *job;
+  }
   remove_what_a_crash_left();
   queue_.start();
 }

@@ -38,6 +38,25 @@ class BeforeAdoption(JobTestCase):
         self.mcpctl("upgrade")
         self.assert_runs("1.0")
 
+    def test_it_comes_back_also_when_the_command_was_removed(self):
+        self.adopt_checkout()
+        stood = self.link.readlink()
+        self.mcpctl("upgrade")
+        self.link.unlink()
+        self.mcpctl("rollback", "--to", "before")
+        self.assertEqual(stood, self.link.readlink())
+        self.assertIn("stands there already",
+                      self.sandbox.mcpctl("rollback", "--to", "before").stderr)
+
+    def test_nothing_unattended_takes_it_over_again(self):
+        self.adopt_checkout()
+        self.mcpctl("upgrade")
+        self.mcpctl("rollback", "--to", "before")
+        stood = self.link.readlink()
+        self.repository.release("1.1")
+        self.assertIn("the next upgrade is a person's", self.mcpctl("upgrade", "--unattended"))
+        self.assertEqual(stood, self.link.readlink())
+
     def test_rollbacks_from_there_go_from_release_to_release(self):
         self.install_first_release()
         for version in ("1.1", "1.2"):

@@ -30,6 +30,25 @@ class Damage(UnchangedCase):
         damaged = lines[0]["applications"][0]["verified"]["damaged"]
         self.assertEqual(["CHANGELOG.md"], [one.split(":")[0] for one in damaged])
 
+    def test_a_current_link_that_is_gone_is_seen_and_made_again_by_an_upgrade(self):
+        current = self.sandbox.state / "apps" / "demo" / "current"
+        current.unlink()
+        self.assertNotEqual(0, self.sandbox.demo().status)
+        printed = self.mcpctl("status", status=1)
+        self.assertNotIn("nothing installed", printed)
+        self.assertRegex(printed, f"PROBLEM .*{current}.* is missing")
+        self.assertIn("what to do: run 'mcpctl upgrade", printed)
+        self.mcpctl("upgrade")
+        self.assertIn("hello from demo 1.0.0", self.sandbox.demo().stdout)
+        self.assertIn("demo  ok", self.mcpctl("status"))
+
+    def test_a_command_that_is_gone_is_seen_and_what_stood_before_can_still_come_back(self):
+        link = self.sandbox.links / "demo"
+        link.unlink()
+        self.assertRegex(self.mcpctl("status", status=1), "PROBLEM .*demo is missing")
+        self.mcpctl("upgrade")
+        self.assertIn("hello from demo 1.0.0", self.sandbox.demo().stdout)
+
     def release(self, version="*"):
         """The stored release of this version; else the current one."""
         app = self.sandbox.state / "apps" / "demo"
