@@ -146,12 +146,27 @@ std::string Paint::operator()(std::string_view code, std::string_view text) cons
 
 std::string Paint::tier(Tier tier) const { return (*this)(tier_colour(tier), tier_name(tier)); }
 
+namespace {
+
+/// Whether an event has every field that its template wants: older ones may lack some.
+bool has_fields_for(std::string_view pattern, const nlohmann::json& fields) {
+  for (std::size_t open = pattern.find('{'); open != pattern.npos;
+       open = pattern.find('{', open + 1)) {
+    const std::size_t close = pattern.find('}', open);
+    if (close == pattern.npos) return true;
+    if (!fields.contains(std::string(pattern.substr(open + 1, close - open - 1)))) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 std::string event_message(const Event& event) {
   const auto pattern = message_template(event.id);
-  // Somebody who may not see the details gets no fields; the text then says so.
-  const bool fields_missing =
-      event.fields.empty() && pattern && pattern->find('{') != pattern->npos;
-  return pattern && !fields_missing ? render_message(event.id, event.fields) : event.text;
+  // Somebody who may not see the details gets no fields: the text says so.
+  const bool told = event.fields.empty() && !event.text.empty();
+  const bool rendered = pattern && !told && has_fields_for(*pattern, event.fields);
+  return rendered ? render_message(event.id, event.fields) : event.text;
 }
 
 std::string event_line(const Event& event, const Paint& paint) {

@@ -260,7 +260,7 @@ class SeveralApplications(DaemonTestCase):
 
     def test_each_is_upgraded_by_its_name_alone(self):
         done = self.sandbox.mcpctl("upgrade")
-        self.assertEqual(1, done.status)
+        self.assertEqual(2, done.status)
         self.assertIn("demo, greet", done.stdout + done.stderr)
         self.mcpctl("upgrade", "--app", "greet")
         self.assertFalse((self.sandbox.links / "demo").exists())

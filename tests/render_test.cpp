@@ -44,12 +44,17 @@ TEST_CASE("known ids are rendered from their fields, unknown ones and private on
   CHECK(event_message(known) == render_message("rollback.target", {{"release", "1.2-abc"}}));
   CHECK(event_message(event_of("rollback.target", nlohmann::json::object(), "stored")) == "stored");
   CHECK(event_message(event_of("of.the.future", {{"a", 1}}, "stored")) == "stored");
+  CHECK(event_message(event_of("event.private", nlohmann::json::object(), "stored")) == "stored");
+  // An event of before its template had a further field.
+  CHECK(event_message(event_of("check.failed", {{"check", "a"}, {"reason", "b"}}, "stored")) ==
+        "stored");
 }
 
 TEST_CASE("what a check printed can neither control the terminal nor look like a line of ours") {
   const Zone zone("UTC");
   const Event event = event_of(
-      "check.output", {{"check", "c"}, {"output", "a\x1b[2Jb\r\n[2026] [ERROR] forged\n"}}, "");
+      "check.output",
+      {{"check", "c"}, {"for", ""}, {"output", "a\x1b[2Jb\r\n[2026] [ERROR] forged\n"}}, "");
   const std::string line = plain(event);
   CHECK(line.find('\x1b') == std::string::npos);
   CHECK(line.find('\r') == std::string::npos);
