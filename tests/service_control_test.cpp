@@ -173,6 +173,7 @@ TEST_CASE("a service that does not come back after the undo is named until it ru
   CHECK(one.told("service app.service does not run again after the undo"));
   const std::string but =
       "everything is as it was, but for service app.service, which does not run";
+  INFO(result.message);
   CHECK(result.message.ends_with(but));
   CHECK(one.tiers.at("undo.done") == Tier::kWarning);
   CHECK_FALSE(one.machine.fs().info(one.machine.layout().journal()));
