@@ -297,7 +297,8 @@ TEST_CASE("a job's record keeps the name of what it was for, whatever is configu
   other->applications.back().name = "greet";
   serving.service.reload(other);
   CHECK(serving.service.jobs(1, kRoot).at("jobs").at(0).at("app") == "app");
-  for (const json& app : serving.service.status("", false, kRoot).at("applications")) {
+  const json status = serving.service.status("", false, kRoot);
+  for (const json& app : status.at("applications")) {
     CHECK(app.at("last_job").is_null());
   }
 }
