@@ -302,7 +302,8 @@ class FilesAndLinks(ConfigurationTestCase):
         before = listing(self.home)
         printed = self.mcpctl("upgrade", status=1)
         self.assertIn("~/.claude.json", printed)
-        self.assertIn("chown", printed)
+        self.assertIn(f"put a copy in its place: cp '{self.claude}'", printed)
+        self.assertNotIn("chown", printed)
         self.assert_same(before, listing(self.home))
         self.assert_runs("1.0")
 

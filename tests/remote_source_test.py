@@ -179,7 +179,8 @@ class RemoteTest(unittest.TestCase):
 
     def request(self, location, **changes):
         request = {
-            "location": location, "worktree": False, "known_hosts": "", "ca_file": "",
+            "location": location, "worktree": False, "closed": False,
+            "known_hosts": "", "ca_file": "",
             "cache_directory": os.path.join(self.top, "cache"), "exclude": [],
             "entry_paths": ["bin/app"], "changelog_path": "CHANGELOG.md",
             "limits": {"entries": 1000, "total_bytes": 1 << 30, "file_bytes": 1 << 30,
