@@ -241,7 +241,8 @@ class Adopted(JobTestCase):
         shutil.copyfile("/bin/true", self.link)  # what `cp mcp.backup /usr/local/bin/mcp` does
         self.assert_same(checkout, listing(self.repository.path))
         status, [answer] = self.sandbox.mcpctl_json("status")
-        self.assertEqual(0, status)
+        self.assertEqual(1, status)
+        self.assertEqual("broken", answer["applications"][0]["entry_points"][0]["state"])
         self.assertTrue(answer["applications"][0]["problems"])
         self.mcpctl("upgrade")
         self.assert_runs("1.0")
