@@ -77,6 +77,8 @@ JobQueue::Place JobQueue::add(const std::function<std::unique_ptr<QueuedJob>()>&
     }
     if (stopping_) throw Error(Code::kRefused, "the daemon is stopping: try again");
     waiting_.push_back(make());
+    // What keeps a recovery pending may be gone: nobody is to wait for its next time.
+    retry_ = recovering_;
     place = {waiting_.back()->record.id, busy ? waiting_.size() : 0};
   }
   changed_.notify_all();
@@ -162,9 +164,10 @@ void JobQueue::retry_recovery(std::chrono::milliseconds wait) {
   if (!recovering_) return;
   retry_ = true;
   changed_.notify_all();
-  const std::uint64_t before = recovery_attempts_;
+  // One that is under way may have met what is mended by now.
+  const std::uint64_t next = attempts_begun_ + 1;
   changed_.wait_for(lock, wait,
-                    [&] { return stopping_ || !recovering_ || recovery_attempts_ > before; });
+                    [&] { return stopping_ || !recovering_ || attempts_ended_ >= next; });
 }
 
 void JobQueue::mark_committed() {
@@ -218,12 +221,13 @@ void JobQueue::loop() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     if (recovering_) {
+      retry_ = false;
+      ++attempts_begun_;
       lock.unlock();
       const bool recovered = actions_.recover();
       lock.lock();
       recovering_ = !recovered;
-      retry_ = false;
-      ++recovery_attempts_;
+      ++attempts_ended_;
       changed_.notify_all();
       if (!recovered) {
         changed_.wait_for(lock, kRecoveryInterval, [&] { return stopping_ || retry_; });

@@ -100,8 +100,8 @@ class JobQueue {
   std::deque<std::shared_ptr<QueuedJob>> waiting_;
   std::shared_ptr<QueuedJob> running_;
   bool recovering_ = true;
-  bool retry_ = false;                   ///< the recovery is to be tried before its time
-  std::uint64_t recovery_attempts_ = 0;  ///< that have ended
+  bool retry_ = false;  ///< the recovery is to be tried before its time
+  std::uint64_t attempts_begun_ = 0, attempts_ended_ = 0;  ///< of the recovery
   bool stopping_ = false;
   std::thread thread_;
 };

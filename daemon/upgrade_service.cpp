@@ -418,10 +418,11 @@ bool UpgradeService::recover() {
       recovered_job_ = *job;
     }
     const auto pending = recovery.run();
-    if (pending) tell_pending(*job, *pending);
-    const std::lock_guard lock(mutex_);
-    pending_recovery_ = pending;
-    if (pending) return false;
+    {
+      const std::lock_guard lock(mutex_);
+      pending_recovery_ = pending;
+    }
+    if (pending) return tell_pending(*job, *pending), false;
   }
   {
     const std::lock_guard lock(mutex_);

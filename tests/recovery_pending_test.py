@@ -105,7 +105,9 @@ class Pending(DaemonTestCase):
     def test_a_lost_link_is_no_lost_installation(self):
         self.machine.mcpctl("upgrade")
         self.machine.link.unlink()
-        status = json.loads(self.machine.mcpctl("status", "--json"))["applications"][0]
+        code, [answer] = self.sandbox.mcpctl_json("status")
+        status = answer["applications"][0]
+        self.assertEqual(1, code)
         self.assertEqual("absent", status["entry_points"][0]["state"])
         self.assertEqual("1.2.0", status["current"]["version"])
         self.machine.mcpctl("upgrade")
