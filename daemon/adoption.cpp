@@ -72,6 +72,21 @@ std::string normalized(const std::string& path) {
   return result.empty() ? "/" : result;
 }
 
+/// What `take` finds in the record of a directory; nothing where there is no record.
+template <typename Take>
+auto from_record(FileSystem& fs, const std::string& directory, Take take)
+    -> decltype(take(json())) {
+  const std::string file = record_file(directory);
+  if (!fs.info(file)) return {};
+  try {
+    return take(json::parse(read_file(fs, file, kMaxEntryBytes)));
+  } catch (const json::exception&) {
+    throw damaged_file(file,
+                       "what stood at the commands before is not known without it, so put a good "
+                       "copy back, or move it away");
+  }
+}
+
 }  // namespace
 
 std::string checkout_behind(FileSystem& fs, const EntryPoint& entry, const Standing& standing) {
@@ -229,31 +244,17 @@ void EntryPoints::record(const std::string& directory) {
 }
 
 std::vector<Standing> EntryPoints::read_record(const std::string& directory) const {
-  std::vector<Standing> standings;
-  const std::string file = record_file(directory);
-  if (!fs_.info(file)) return standings;
-  try {
-    const json document = json::parse(read_file(fs_, file, kMaxEntryBytes));
+  return from_record(fs_, directory, [](const json& document) {
+    std::vector<Standing> standings;
     for (const json& one : document.at("places")) standings.push_back(standing_from_json(one));
-  } catch (const json::exception&) {
-    throw damaged_file(file,
-                       "what stood at the commands before is not known without it, so put a good "
-                       "copy back, or move it away");
-  }
-  return standings;
+    return standings;
+  });
 }
 
 std::string EntryPoints::recorded_checkout(const std::string& directory) const {
-  const std::string file = record_file(directory);
-  if (!fs_.info(file)) return "";
-  try {
-    const json document = json::parse(read_file(fs_, file, kMaxEntryBytes));
+  return from_record(fs_, directory, [](const json& document) {
     return unescape_path(document.at("checkout").get<std::string>());
-  } catch (const json::exception&) {
-    throw damaged_file(file,
-                       "what stood at the commands before is not known without it, so put a good "
-                       "copy back, or move it away");
-  }
+  });
 }
 
 std::string EntryPoints::recorded_origin(const std::string& directory) const {
