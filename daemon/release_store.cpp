@@ -152,7 +152,7 @@ ReleaseInfo ReleaseStore::describe(const std::string& id) const {
   }
   ReleaseInfo info;
   info.id = id;
-  info.version = id.substr(0, id.rfind('-'));
+  info.version = version_in(id);
   return info;
 }
 
