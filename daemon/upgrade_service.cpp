@@ -422,7 +422,10 @@ bool UpgradeService::recover() {
       const std::lock_guard lock(mutex_);
       pending_recovery_ = pending;
     }
-    if (pending) return tell_pending(*job, *pending), false;
+    if (pending) {
+      tell_pending(*job, *pending);
+      return false;
+    }
   }
   {
     const std::lock_guard lock(mutex_);
