@@ -76,6 +76,7 @@ int exit_code(const Error& error) {
     case Code::kTimeout:
     case Code::kCancelled:
     case Code::kWorker:
+    case Code::kTooManyConnections:
     case Code::kInternal:
       return kExitFailed;
   }

@@ -25,7 +25,7 @@ std::optional<ManagedUser> configured_user(const std::string& name, bool require
   try {
     return ManagedUser{identity_of(name), required};
   } catch (const Error& error) {
-    if (required) throw Error(Code::kRefused, error.what(), {{"reason", error.what()}});
+    if (required) throw refused(error.what());
     log.warning("users.left_out", {{"user", name}, {"reason", error.what()}});
     return std::nullopt;
   }

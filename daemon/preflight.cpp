@@ -17,10 +17,6 @@ using nlohmann::json;
 /// Journal, events, snapshots and records of one job, generously.
 constexpr std::uint64_t kJobBytes = 4 << 20;
 
-[[noreturn]] void refuse(const std::string& reason) {
-  throw Error(Code::kRefused, reason, {{"reason", reason}});
-}
-
 /// The nearest directory of a path that exists.
 std::string existing_parent(FileSystem& fs, std::string path) {
   while (path.size() > 1 && !fs.info(path)) path = parent_path(path);
@@ -43,31 +39,34 @@ void check_link_directory(const JobEnvironment& environment, const PreparedJob& 
   const std::string directory = existing_parent(fs, parent_path(entry.link));
   const auto info = fs.info(directory);
   if (info && info->type == FileType::kFile) {
-    refuse(escape_path(directory) + " is not a directory: it must hold the link " +
-           escape_path(entry.link));
+    throw refused(escape_path(directory) + " is not a directory: it must hold the link " +
+                  escape_path(entry.link));
   }
   if (!fs.writable(directory) || fs.space(directory).read_only) {
-    refuse("cannot write " + escape_path(directory) + ", where the link " +
-           escape_path(entry.link) + " belongs: " + way_to_write(environment, job, directory));
+    throw refused("cannot write " + escape_path(directory) + ", where the link " +
+                  escape_path(entry.link) +
+                  " belongs: " + way_to_write(environment, job, directory));
   }
 }
 
 void check_state_directory(const JobEnvironment& environment, const PreparedJob& job) {
   FileSystem& fs = environment.tools.fs;
   const std::string& state = environment.tools.layout.state;
-  if (!fs.writable(state)) refuse("cannot write the state directory " + escape_path(state));
+  if (!fs.writable(state)) throw refused("cannot write the state directory " + escape_path(state));
   const SpaceInfo space = fs.space(state);
   if (space.no_exec) {
-    refuse("the state directory " + escape_path(state) +
-           " is on a file system mounted noexec: programs cannot run from there; choose another "
-           "one with --state-dir");
+    throw refused(
+        "the state directory " + escape_path(state) +
+        " is on a file system mounted noexec: programs cannot run from there; choose another "
+        "one with --state-dir");
   }
   const std::uint64_t needed = required_bytes(job);
   if (space.free_bytes < needed) {
-    refuse("not enough space for " + escape_path(state) + ": " + format_bytes(space.free_bytes) +
-           " free, " + format_bytes(needed) +
-           " needed for the release and the way back; free some, or remove old releases with "
-           "smaller retention");
+    throw refused(
+        "not enough space for " + escape_path(state) + ": " + format_bytes(space.free_bytes) +
+        " free, " + format_bytes(needed) +
+        " needed for the release and the way back; free some, or remove old releases with "
+        "smaller retention");
   }
 }
 
@@ -75,7 +74,7 @@ void check_state_directory(const JobEnvironment& environment, const PreparedJob&
 void check_entry_points(const JobEnvironment& environment, const PreparedJob& job) {
   for (const EntryPoint& entry : job.app->entry_points) {
     const std::string reason = obstacle(environment.tools, *job.app, entry);
-    if (!reason.empty()) refuse(reason);
+    if (!reason.empty()) throw refused(reason);
   }
 }
 
@@ -129,7 +128,7 @@ void check_requirements(const JobEnvironment& environment, const PreparedJob& jo
     const std::string one = missing_for(requirements[i], results.at(i));
     if (!one.empty()) missing += (missing.empty() ? "" : ", and ") + one;
   }
-  if (!missing.empty()) refuse(job.app->name + " needs " + missing);
+  if (!missing.empty()) throw refused(job.app->name + " needs " + missing);
 }
 
 void check_thoroughly(const JobEnvironment& environment, const PreparedJob& job, JobLog& log,
@@ -166,14 +165,15 @@ void check_services(const JobEnvironment& environment, const PreparedJob& job,
       state = environment.tools.services->look(unit, cancellation);
     }
     if (state.known == ServiceState::Known::kNo) {
-      refuse("the service " + unit.shown() + " that " + setting + " names cannot be restarted: " +
-             state.reason + "; correct its name, or remove it there");
+      throw refused("the service " + unit.shown() + " that " + setting +
+                    " names cannot be restarted: " + state.reason +
+                    "; correct its name, or remove it there");
     }
     const bool needed = environment.user_mode || !unit.of_user;
     if (state.known == ServiceState::Known::kNoManager && needed) {
-      refuse("services are configured for " + job.app->name +
-             ", but no service manager can be reached to restart them (" + state.reason +
-             "): start the daemon under systemd, or remove " + setting);
+      throw refused("services are configured for " + job.app->name +
+                    ", but no service manager can be reached to restart them (" + state.reason +
+                    "): start the daemon under systemd, or remove " + setting);
     }
   }
 }

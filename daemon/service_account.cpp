@@ -6,14 +6,6 @@
 
 namespace mcpu {
 
-namespace {
-
-[[noreturn]] void refuse(const std::string& reason) {
-  throw Error(Code::kRefused, reason, {{"reason", reason}});
-}
-
-}  // namespace
-
 Identity service_account(const char* name) {
   const std::string account(name);
   Identity who;
@@ -21,12 +13,15 @@ Identity service_account(const char* name) {
     who = identity_of(account);
   } catch (const Error& error) {
     if (error.code() != Code::kNotFound) throw;
-    refuse("the system user " + account +
-           " does not exist, and root does none of its work: make it with 'systemd-sysusers', or "
-           "'useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin " +
-           account + "'");
+    throw refused(
+        "the system user " + account +
+        " does not exist, and root does none of its work: make it with 'systemd-sysusers', or "
+        "'useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin " +
+        account + "'");
   }
-  if (who.uid == 0) refuse("the system user " + account + " has the uid of root: give it its own");
+  if (who.uid == 0) {
+    throw refused("the system user " + account + " has the uid of root: give it its own");
+  }
   return who;
 }
 

@@ -21,10 +21,6 @@ constexpr int kMaxLinks = 40;
 constexpr std::uint32_t kSticky = 01000;
 constexpr std::uint32_t kPrivate = 0700;
 
-[[noreturn]] void refuse(const std::string& reason) {
-  throw Error(Code::kRefused, reason, {{"reason", reason}});
-}
-
 /// Something on the way of a path: who owns it may lead the path elsewhere.
 struct Passed {
   std::string path;
@@ -94,8 +90,9 @@ void require_closed(const std::string& location, const Passed& directory) {
   const std::string others = others_who_write(directory.info);
   if (others.empty()) return;
   const std::string where = escape_path(directory.path);
-  refuse(others + " may write " + where + " on the way to the source " + escape_path(location) +
-         ", and so choose what it brings: 'chmod go-w " + where + "', or move the source");
+  throw refused(others + " may write " + where + " on the way to the source " +
+                escape_path(location) + ", and so choose what it brings: 'chmod go-w " + where +
+                "', or move the source");
 }
 
 /// What lies in a directory that others may write, sticky or not, could be removed one day, and
@@ -111,9 +108,10 @@ void require_kept(const std::string& location, const Walk& walk, const Passed& p
 void require_trusted(const std::string& location, const Passed& passed, std::uint32_t owner) {
   const std::string where = escape_path(passed.path);
   if (passed.info.uid != 0 && passed.info.uid != owner) {
-    refuse("the source " + escape_path(location) + " belongs to uid " + std::to_string(owner) +
-           ", but uid " + std::to_string(passed.info.uid) + " owns " + where +
-           " on the way to it and could lead it elsewhere: move the source, or chown one of them");
+    throw refused(
+        "the source " + escape_path(location) + " belongs to uid " + std::to_string(owner) +
+        ", but uid " + std::to_string(passed.info.uid) + " owns " + where +
+        " on the way to it and could lead it elsewhere: move the source, or chown one of them");
   }
 }
 
@@ -149,8 +147,8 @@ std::string make_cache(FileSystem& fs, const Layout& layout, const std::string& 
   }
   const FileInfo info = fs.info(directory).value_or(FileInfo{});
   if (info.type != FileType::kDirectory || info.uid != who.uid) {
-    refuse("the clone cache " + escape_path(directory) + " is not a directory of " + who.name +
-           ": remove it, it is made anew");
+    throw refused("the clone cache " + escape_path(directory) + " is not a directory of " +
+                  who.name + ": remove it, it is made anew");
   }
   if (info.mode != kPrivate) fs.set_mode(directory, kPrivate);
   return directory;

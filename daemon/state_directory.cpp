@@ -27,10 +27,6 @@ bool make_directories(FileSystem& fs, const std::string& path, std::uint32_t mod
   return true;
 }
 
-[[noreturn]] void refuse(const std::string& reason) {
-  throw Error(Code::kRefused, reason, {{"reason", reason}});
-}
-
 /// What the lock file says of its holder. It is somebody else's text: nothing of it is required.
 nlohmann::json said_in(FileSystem& fs, const std::string& path) {
   std::string text(4096, '\0');
@@ -75,10 +71,10 @@ void make_state_directory(FileSystem& fs, const Instance& instance) {
   const FileInfo info = fs.info(path).value_or(FileInfo{});
   const std::string name = escape_path(path);
   if (info.type != FileType::kDirectory)
-    refuse("the state directory " + name + " is not a directory; move it away");
+    throw refused("the state directory " + name + " is not a directory; move it away");
   if (info.uid != geteuid())
-    refuse("the state directory " + name + " belongs to uid " + std::to_string(info.uid) +
-           ", not to us; give another one with --state-dir");
+    throw refused("the state directory " + name + " belongs to uid " + std::to_string(info.uid) +
+                  ", not to us; give another one with --state-dir");
   if (info.mode != mode) fs.set_mode(path, mode);
 }
 

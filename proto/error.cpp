@@ -39,6 +39,8 @@ std::string_view code_name(Code code) {
       return "Cancelled";
     case Code::kWorker:
       return "WorkerFailed";
+    case Code::kTooManyConnections:
+      return "TooManyConnections";
     case Code::kNoDaemon:
       return "NoDaemon";
     case Code::kUsage:
@@ -58,6 +60,8 @@ Error io_error(std::string_view action, std::string_view path, int errno_value) 
                    (full ? "; free some space there" : ""),
                {{"errno", errno_value}, {"path", shown}});
 }
+
+Error refused(const std::string& reason) { return {Code::kRefused, reason, {{"reason", reason}}}; }
 
 Error damaged_file(const std::string& path, const std::string& remedy) {
   return {Code::kCorrupt, path + " is damaged: " + remedy, {{"file", path}}};

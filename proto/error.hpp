@@ -10,24 +10,25 @@ namespace mcpu {
 /// What kind of thing went wrong. The names are those of the protocol's typed errors where the
 /// protocol has one; the rest never leave the process without being turned into a job's result.
 enum class Code {
-  kInvalidRequest,     ///< a parameter is wrong: context {field, reason}
-  kNotAuthorized,      ///< context {action}
-  kNotFound,           ///< context {what}
-  kBusy,               ///< context {job, owner, phase, since}
-  kNoSource,           ///< no source configured or adopted
-  kNothingToRollBack,  ///< there is no earlier release
-  kRefused,            ///< allowed to ask, but not done for the named reason: context {reason}
-  kConfig,             ///< configuration file: context {file, line, key}
-  kSource,             ///< the source cannot be read or is not acceptable
-  kCheck,              ///< a check failed: context {check, regression}
-  kIo,                 ///< a system call failed: sys() is its errno
-  kCorrupt,            ///< stored state is damaged: context {file}
-  kTimeout,            ///< a deadline passed
-  kCancelled,          ///< somebody cancelled the job
-  kWorker,             ///< a worker died, lied or sent something unreadable
-  kNoDaemon,           ///< client only: nobody answers at the socket
-  kUsage,              ///< client only: the command line is wrong
-  kInternal            ///< a bug of ours
+  kInvalidRequest,      ///< a parameter is wrong: context {field, reason}
+  kNotAuthorized,       ///< context {action}
+  kNotFound,            ///< context {what}
+  kBusy,                ///< context {job, owner, phase, since}
+  kNoSource,            ///< no source configured or adopted
+  kNothingToRollBack,   ///< there is no earlier release
+  kRefused,             ///< allowed to ask, but not done for the named reason: context {reason}
+  kConfig,              ///< configuration file: context {file, line, key}
+  kSource,              ///< the source cannot be read or is not acceptable
+  kCheck,               ///< a check failed: context {check, regression}
+  kIo,                  ///< a system call failed: sys() is its errno
+  kCorrupt,             ///< stored state is damaged: context {file}
+  kTimeout,             ///< a deadline passed
+  kCancelled,           ///< somebody cancelled the job
+  kWorker,              ///< a worker died, lied or sent something unreadable
+  kTooManyConnections,  ///< the daemon serves as many as it can: context {limit}
+  kNoDaemon,            ///< client only: nobody answers at the socket
+  kUsage,               ///< client only: the command line is wrong
+  kInternal             ///< a bug of ours
 };
 
 std::string_view code_name(Code code);
@@ -54,6 +55,9 @@ class Error : public std::runtime_error {
 /// A kIo error for a failed call on a path: "cannot rename /a/b: No space left on device".
 /// `action` is a verb, `errno_value` the errno; context is {errno, path}.
 Error io_error(std::string_view action, std::string_view path, int errno_value);
+
+/// A kRefused error whose text is the reason: context is {reason}.
+Error refused(const std::string& reason);
 
 /// A kCorrupt error for a stored file that does not hold what was written there: "/a/b is damaged:
 /// remove it"; `remedy` says what to do.

@@ -80,7 +80,9 @@ TEST_CASE("the daemon's typed errors are thrown here as what they were there") {
         peer.call();
         peer.error("dev.mcplocal.Upgrade.Busy", {{"message", "job 7 runs"}, {"job", 7}});
         peer.call();
-        peer.error("dev.mcplocal.Upgrade.TooManyConnections", {{"message", "full"}});
+        peer.error("dev.mcplocal.Upgrade.TooManyConnections", {{"message", "full"}, {"limit", 2}});
+        peer.call();
+        peer.error("dev.mcplocal.Upgrade.FromTheFuture", {{"message", "new"}});
         peer.call();
         peer.error("org.varlink.service.MethodNotFound", {{"method", "x"}});
       }});
@@ -89,8 +91,11 @@ TEST_CASE("the daemon's typed errors are thrown here as what they were there") {
   CHECK(busy.code() == Code::kBusy);
   CHECK(std::string(busy.what()) == "job 7 runs");
   CHECK(busy.context().at("job") == 7);
+  const Error full = error_of([&] { connection.call("Upgrade", json::object()); });
+  CHECK(full.code() == Code::kTooManyConnections);
+  CHECK(std::string(full.what()) == "full");
   const Error other = error_of([&] { connection.call("Upgrade", json::object()); });
-  CHECK(std::string(other.what()) == "TooManyConnections: full");
+  CHECK(std::string(other.what()) == "FromTheFuture: new");
   const Error unknown = error_of([&] { connection.call("Upgrade", json::object()); });
   CHECK(std::string(unknown.what()).find("different versions") != std::string::npos);
 }
