@@ -88,13 +88,16 @@ void prune_records(FileSystem& fs, const Layout& layout, const std::set<JobId>& 
 Kept what_to_keep(const ApplicationState& state, const std::string& current,
                   const Retention& retention) {
   Kept kept;
-  keep_release(kept, current, "current");
+  // What stood before adoption stands there again: this is the release that a rollback comes back
+  // to.
+  const std::string standing = state.left() ? kBefore : current;
+  keep_release(kept, current, state.left() ? "to roll back to" : "current");
   for (const std::string& pin : state.pins) keep_release(kept, pin, "pinned");
   unsigned quick = 0, full = 0;
   bool way_back_found = false;
   for (auto entry = state.history.rbegin(); entry != state.history.rend(); ++entry) {
     const bool back = !way_back_found && !entry->from.empty() && entry->from != kBefore &&
-                      without_copy(entry->from) != without_copy(current);
+                      without_copy(entry->from) != without_copy(standing);
     if (back) {
       way_back_found = true;
       keep_release(kept, entry->from, "to roll back to");

@@ -105,6 +105,16 @@ TEST_CASE("each kept release says why") {
         std::vector<std::string>{"pinned", "to roll back to", "job 2", "job 1"});
 }
 
+TEST_CASE("after leaving, what was current is the one to roll back to, and nothing else is") {
+  ApplicationState state;
+  state.history = {entry(1, kBefore, "a"), entry(2, "a", "b"), entry(3, "b", "a"),
+                   entry(4, "a", kBefore)};
+  const Kept kept = what_to_keep(state, "a", {5, 3});
+  CHECK(kept.releases.at("a").front() == "to roll back to");
+  CHECK(std::ranges::count(kept.releases.at("b"), "to roll back to") == 0);
+  CHECK(std::ranges::count(kept.releases.at("a"), "current") == 0);
+}
+
 TEST_CASE("a job is named once as what keeps a release") {
   ApplicationState state;
   state.history = {entry(1, "", "a"), entry(2, "a", "a")};
