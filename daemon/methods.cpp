@@ -108,9 +108,9 @@ Answer cancel(const Context& context) {
 }
 
 Answer plan(const Context& context) {
-  constexpr std::array kKinds{JobKind::kUpgrade, JobKind::kRollback, JobKind::kCheck};
+  constexpr std::array kKinds{JobKind::kUpgrade, JobKind::kRollback};
   Parameters parameters(context.call.parameters);
-  const auto kind = parameters.choice("kind", {"upgrade", "rollback", "check"});
+  const auto kind = parameters.choice("kind", {"upgrade", "rollback"});
   if (!kind) throw invalid_parameter("kind", "is missing");
   nlohmann::json rest = context.call.parameters;
   rest.erase("kind");
