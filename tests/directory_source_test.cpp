@@ -127,7 +127,8 @@ TEST_CASE_FIXTURE(SourceFixture, "limits are kept and named") {
   }
   SUBCASE("a path") {
     request.limits.max_path_bytes = 8;
-    CHECK(mentions(refusal(scratch / "plain"), "more than 8 bytes"));
+    CHECK(mentions(refusal(scratch / "plain"),
+                   "more than 8 bytes; exclude it, or raise limits.path_bytes"));
   }
 }
 

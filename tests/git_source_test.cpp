@@ -125,7 +125,8 @@ TEST_CASE_FIXTURE(SourceFixture, "a repository without versions or commits says 
   run("git -C work tag -d v1.0.0 && git clone -q --bare work bare.git && git init -q empty");
   CHECK(mentions(refusal(scratch / "bare.git"), "--to"));
   CHECK(mentions(refusal(scratch / "empty"), "has no commit yet"));
-  run("mkdir nothing");
+  run("mkdir nothing && mkdir -p torn/.git");
+  CHECK(mentions(refusal(scratch / "torn"), "clone it anew, or move its .git away"));
   CHECK(refusal("file://" + (scratch / "nothing")).code() == Code::kSource);
 }
 

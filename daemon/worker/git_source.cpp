@@ -111,9 +111,20 @@ std::unique_ptr<OpenedSource> open_worktree(FileSystem& fs, git_repository* repo
   return source;
 }
 
+GitRepository open_own(const std::string& directory) {
+  try {
+    return open_repository(directory);
+  } catch (const Error& error) {
+    throw Error(error.code(),
+                error.what() + std::string("; clone it anew, or move its .git away to have the "
+                                           "directory taken as it is"),
+                error.context());
+  }
+}
+
 GitRepository open_closed(FileSystem& fs, const std::string& directory,
                           const SourceRequest& request) {
-  GitRepository repository = open_repository(directory);
+  GitRepository repository = open_own(directory);
   if (!request.closed) return repository;
   const std::string name = escape_path(directory);
   const std::string own = git_repository_path(repository.get());

@@ -27,7 +27,8 @@ void TreeCollector::add(ListingEntry entry) {
   }
   if (entry.path.size() > limits_.max_path_bytes) {
     refuse_path(source_, entry.path.substr(0, 200) + "...",
-                "has a path of more than " + std::to_string(limits_.max_path_bytes) + " bytes");
+                "has a path of more than " + std::to_string(limits_.max_path_bytes) +
+                    " bytes; exclude it, or raise limits.path_bytes");
   }
   if (entry.target.size() > kMaxTargetBytes) {
     refuse_path(source_, entry.path, "is a link with an endless target; exclude it");
