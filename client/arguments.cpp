@@ -5,6 +5,7 @@
 #include "client/suggestion.hpp"
 #include "daemon/absolute_path.hpp"
 #include "proto/error.hpp"
+#include "proto/url.hpp"
 
 namespace mcpu {
 
@@ -244,6 +245,12 @@ void refuse_empty_values(const CLI::App& app) {
   }
 }
 
+/// What --version prints. It ends the parsing: --json may not have been seen yet.
+std::string version_text(const std::vector<std::string>& words) {
+  const bool json = std::ranges::find(words, "--json") != words.end();
+  return json ? R"({"version":")" MCPU_VERSION "\"}\n" : "mcpctl " MCPU_VERSION "\n";
+}
+
 /// `mcpctl help`, `mcpctl help COMMAND`.
 std::string help_page(const CLI::App& app) {
   std::string wanted;
@@ -256,12 +263,7 @@ std::string help_page(const CLI::App& app) {
 }  // namespace
 
 std::string absolute_source(const std::string& source) {
-  const std::size_t colon = source.find(':');
-  const bool scheme = source.find("://") != std::string::npos;
-  // As git reads it: a colon before the first slash names a host.
-  const bool host = colon != std::string::npos && colon < source.find('/');
-  if (scheme || host || source.empty()) return source;
-  return absolute_path(source);
+  return source.empty() || !relative_path(source) ? source : absolute_path(source);
 }
 
 CommandLine parse_command_line(const std::vector<std::string>& words) {
@@ -283,7 +285,11 @@ CommandLine parse_command_line(const std::vector<std::string>& words) {
   } catch (const CLI::CallForHelp&) {
     line.text = help_text(selected_name(app));
   } catch (const CLI::CallForVersion&) {
-    line.text = "mcpctl " MCPU_VERSION "\n";
+    line.text = version_text(words);
+  } catch (const CLI::ArgumentMismatch& error) {
+    // The library names the option, and then counts and types of values in a way of its own.
+    const std::string text = error.what();
+    throw usage_error(text.substr(0, text.find(':')) + " needs a value", selected_name(app));
   } catch (const CLI::ParseError& error) {
     throw usage_error(error.what(), selected_name(app));
   }

@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "daemon/configuration.hpp"
-#include "daemon/url.hpp"
+#include "proto/url.hpp"
 
 namespace mcpu {
 namespace {

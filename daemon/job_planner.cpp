@@ -6,9 +6,10 @@
 #include "daemon/durable.hpp"
 #include "daemon/managed_users.hpp"
 #include "daemon/source_rights.hpp"
-#include "daemon/url.hpp"
 #include "daemon/version.hpp"
 #include "proto/error.hpp"
+#include "proto/parameters.hpp"
+#include "proto/url.hpp"
 
 namespace mcpu {
 
@@ -149,7 +150,7 @@ PreparedJob JobPlanner::prepare_upgrade(const JobRecord& record) {
   log_.info("resolve.release",
             {{"release", fresh.id}, {"version", fresh.version}, {"origin", fresh.origin}});
   if (!record.request.to && !record.request.from && !record.request.worktree) {
-    job.newest = Newest{fresh.version, fresh.digest.hex(), now()};
+    newest_ = Newest{fresh.version, fresh.digest.hex(), now()};
   }
 
   if (resolved.kind == "repository" && !record.request.to) refuse_moved_tag(store, fresh);
@@ -288,7 +289,10 @@ std::optional<JobResult> JobPlanner::weigh_denied(const JobRequest& request,
 
 std::string JobPlanner::location(const JobRequest& request, const Application& app,
                                  const EntryPoints& entry_points) const {
-  if (request.from) return *request.from;
+  if (request.from) {
+    if (!relative_path(*request.from)) return *request.from;
+    throw invalid_parameter("from", "is a relative path: give it from / on, or a URL");
+  }
   if (!app.source.empty()) return app.source;
   const std::string adopted = adopted_checkout(app, entry_points);
   if (!adopted.empty()) return adopted;

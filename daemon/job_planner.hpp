@@ -24,7 +24,6 @@ struct PreparedJob {
   const Application* app = nullptr;
   std::unique_ptr<SourceSession> source;  ///< upgrades
   std::optional<ReleaseInfo> release;     ///< the target; empty for «before»
-  std::optional<Newest> newest;           ///< what the look-up found
   Plan plan;
   ListingChanges changes;              ///< against what is current
   std::uint64_t needed_bytes = 0;      ///< for staging and the way back
@@ -51,6 +50,8 @@ class JobPlanner {
   /// What was found of the stored releases that were compared, by release: the first damage, or
   /// nothing. Also after an error.
   const std::map<std::string, std::string>& compared() const { return compared_; }
+  /// What the look-up in the configured source found, if there was one. Also after an error.
+  const std::optional<Newest>& newest() const { return newest_; }
 
  private:
   PreparedJob prepare_upgrade(const JobRecord& record);
@@ -90,6 +91,7 @@ class JobPlanner {
   JobLog& log_;
   const Cancellation* cancellation_;
   std::map<std::string, std::string> compared_;
+  std::optional<Newest> newest_;
 };
 
 }  // namespace mcpu

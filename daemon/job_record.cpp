@@ -5,7 +5,7 @@
 
 #include "daemon/concern.hpp"
 #include "daemon/durable.hpp"
-#include "daemon/url.hpp"
+#include "proto/url.hpp"
 
 namespace mcpu {
 

@@ -89,11 +89,10 @@ bool JobRunner::run_switch(const JobRecord& record, JobLog& log, const Cancellat
   try {
     job = planner.prepare(record);
   } catch (const Error&) {
-    remember_damage(record.request.app, planner);
+    remember_findings(record.request.app, planner);
     throw;
   }
-  remember_damage(record.request.app, planner);
-  remember_newest(job);
+  remember_findings(record.request.app, planner);
   if (job.early) {
     finisher().record_result(record.id, *job.early, log);
     return true;
@@ -153,16 +152,14 @@ bool JobRunner::undo(StepContext& context, Transaction& transaction, const Error
   }
 }
 
-void JobRunner::remember_newest(const PreparedJob& job) {
-  if (!job.newest || !state_.damage().empty()) return;
-  state_.update([&](State& state) { state.applications[job.app->name].newest = job.newest; });
-}
-
-void JobRunner::remember_damage(const std::string& app, const JobPlanner& planner) {
-  if (planner.compared().empty()) return;
+void JobRunner::remember_findings(const std::string& app, const JobPlanner& planner) {
   const std::string& name = environment_.configuration->application(app).name;
-  const ReleaseStore store(environment_.tools.fs, environment_.tools.layout, name);
-  remember_compared(state_, store, name, planner.compared());
+  if (!planner.compared().empty()) {
+    const ReleaseStore store(environment_.tools.fs, environment_.tools.layout, name);
+    remember_compared(state_, store, name, planner.compared());
+  }
+  if (!planner.newest() || !state_.damage().empty()) return;
+  state_.update([&](State& state) { state.applications[name].newest = planner.newest(); });
 }
 
 void JobRunner::remember_health(const std::string& app, const JobResult& checked) {

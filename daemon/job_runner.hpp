@@ -32,9 +32,8 @@ class JobRunner {
   bool undo(StepContext& context, Transaction& transaction, const class Error& error,
             const PreparedJob& job);
   JobFinisher finisher() const;
-  void remember_newest(const PreparedJob& job);
-  /// What comparing releases for the plan found.
-  void remember_damage(const std::string& app, const JobPlanner& planner);
+  /// What the plan's making found: the newest release of the source, and damaged releases.
+  void remember_findings(const std::string& app, const JobPlanner& planner);
   /// Whether a check found the release's files whole, if that is news.
   void remember_health(const std::string& app, const JobResult& checked);
 

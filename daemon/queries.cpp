@@ -12,9 +12,9 @@
 #include "daemon/retention.hpp"
 #include "daemon/services_down.hpp"
 #include "daemon/stale.hpp"
-#include "daemon/url.hpp"
 #include "daemon/version.hpp"
 #include "proto/error.hpp"
+#include "proto/url.hpp"
 
 namespace mcpu {
 

@@ -114,6 +114,8 @@ TEST_CASE("a misspelt word is named, with the one that was probably meant") {
   CHECK(says(refused({}), "a command is needed"));
   CHECK(says(refused({"config"}), "show and validate"));
   CHECK(says(refused({"pin"}), "RELEASE"));
+  CHECK(says(refused({"upgrade", "--wait"}), "--wait needs a value; see"));
+  CHECK(says(refused({"status", "--app"}), "--app needs a value; see"));
 }
 
 TEST_CASE("impossible values are refused") {
@@ -147,7 +149,8 @@ TEST_CASE("every command and every option is explained by its help") {
   CHECK(help({"help"}) == help({"-h"}));
   CHECK(says(help({"help", "config", "show"}), "config validate"));
   CHECK(says(refused({"help", "nothing"}), "no help for nothing"));
-  CHECK(says(help({"--version"}), MCPU_VERSION));
+  CHECK(help({"--version"}) == "mcpctl " MCPU_VERSION "\n");
+  CHECK(help({"--version", "--json"}) == "{\"version\":\"" MCPU_VERSION "\"}\n");
   CHECK(says(help({"upgrade", "--json", "--help"}), "Usage"));
 }
 

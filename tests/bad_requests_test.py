@@ -186,7 +186,10 @@ class BadRequests(UnchangedCase):
                  ("Cancel", {"job": True}, "job", "number"),
                  ("Status", {"verify": "yes"}, "verify", "true or false"),
                  ("Pin", {"release": 100}, "release", "text"),
-                 ("Plan", {"kind": "destroy"}, "kind", "upgrade")]
+                 ("Plan", {"kind": "destroy"}, "kind", "upgrade"),
+                 ("Plan", {"kind": "check"}, "kind", "rollback"),
+                 ("Upgrade", {"from": "tools/x"}, "from", "relative"),
+                 ("Plan", {"kind": "upgrade", "from": "tools/x"}, "from", "relative")]
         with self.nothing_changes():
             for method, parameters, field, words in cases:
                 with self.subTest(method, **parameters):

@@ -58,6 +58,14 @@ TEST_CASE("the newest release is remembered for status, also when nothing is don
   CHECK(engine.state().get()->application("app").newest->version == "1.0.0");
 }
 
+TEST_CASE("a refused job looked the newest release up as well") {
+  Machine machine(upgraded_machine());
+  machine.offer("1.0.5");
+  Engine engine(machine);
+  REQUIRE(engine.run(upgrade_request()).outcome == Outcome::kRefused);
+  CHECK(engine.state().get()->application("app").newest->version == "1.0.5");
+}
+
 TEST_CASE("what another source offers says nothing about the newest release") {
   Machine machine(installed_machine());
   Engine engine(machine);

@@ -1,4 +1,4 @@
-#include "daemon/url.hpp"
+#include "proto/url.hpp"
 
 namespace mcpu {
 
@@ -13,6 +13,12 @@ std::string without_password(const std::string& source) {
   // Without a password, http's name is a token; ssh's is a name.
   return source.starts_with("http") ? source.substr(0, scheme + 3) + "***" + source.substr(at)
                                     : source;
+}
+
+bool relative_path(const std::string& source) {
+  if (source.starts_with('/') || source.find("://") != std::string::npos) return false;
+  const std::size_t colon = source.find(':');
+  return colon == std::string::npos || colon > source.find('/');
 }
 
 }  // namespace mcpu

@@ -8,4 +8,8 @@ namespace mcpu {
 /// Paths, and URLs without one, stay as they are.
 std::string without_password(const std::string& source);
 
+/// Whether a source is a path that depends on where one stands: neither from / on, nor a URL, nor
+/// host:path as git reads it, with a colon before the first slash.
+bool relative_path(const std::string& source);
+
 }  // namespace mcpu
