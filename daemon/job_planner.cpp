@@ -5,8 +5,8 @@
 #include "daemon/changelog.hpp"
 #include "daemon/durable.hpp"
 #include "daemon/managed_users.hpp"
+#include "daemon/release_weighing.hpp"
 #include "daemon/source_rights.hpp"
-#include "daemon/version.hpp"
 #include "proto/error.hpp"
 #include "proto/parameters.hpp"
 #include "proto/url.hpp"
@@ -36,13 +36,6 @@ ReleaseInfo release_info(const ResolvedSource& source) {
   return info;
 }
 
-/// Only real versions have an order: a commit or the digest of a plain directory has none.
-bool older(const std::string& version, const std::string& than) {
-  if (version.find('.') == version.npos || than.find('.') == than.npos) return false;
-  const auto a = parse_version(version), b = parse_version(than);
-  return a && b && *a < *b;
-}
-
 /// A version that was another commit when it was staged: somebody moved its tag.
 void refuse_moved_tag(const ReleaseStore& store, const ReleaseInfo& fresh) {
   for (const std::string& id : store.list()) {
@@ -61,10 +54,6 @@ Error named(const Error& error, const std::string& location) {
   const std::string text = error.what(), shown = escape_path(without_password(location));
   if (error.code() != Code::kSource || text.find(shown) != text.npos) return error;
   return Error(Code::kSource, shown + ": " + text, error.context());
-}
-
-JobResult nothing_to_do(const std::string& message) {
-  return {Outcome::kNothingToDo, message, json::object()};
 }
 
 /// Jobs whose switches lie between the present and the target, newest first.
@@ -167,8 +156,12 @@ PreparedJob JobPlanner::prepare_upgrade(const JobRecord& record) {
   const bool in_place = same && !facts.entry_points && facts.from == facts.current &&
                         damage(store, facts.current).empty();
   const bool stands = facts.from == facts.current;
-  job.early =
-      weigh(record.request, fresh, stands ? current : std::nullopt, in_place, job.clear_denied);
+  const DeniedReleases denied(environment_.tools.fs, environment_.tools.layout, job.app->name);
+  Weighed weighed =
+      weigh_release({record.request, fresh, stands ? current : std::nullopt, in_place},
+                    state_.application(job.app->name), denied, log_);
+  job.clear_denied = std::move(weighed.clear_denied);
+  job.early = std::move(weighed.early);
   if (job.early) return job;
 
   if (store.exists(fresh.id)) {
@@ -209,82 +202,6 @@ Listing JobPlanner::listing_left(const ReleaseStore& store, const std::string& i
     compared_[id] = error.what();
   }
   return listing;
-}
-
-JobResult JobPlanner::skip(const ReleaseInfo& release, const std::string& reason,
-                           const std::string& message) {
-  log_.info("unattended.skipped", {{"release", release.id}, {"reason", reason}});
-  return nothing_to_do(message);
-}
-
-std::string JobPlanner::against_going_back(const ApplicationState& state,
-                                           const ReleaseInfo& fresh) {
-  if (state.history.empty() || state.history.back().kind != JobKind::kRollback) return "";
-  const HistoryEntry& last = state.history.back();
-  const std::string job = " in job " + std::to_string(last.job);
-  if (state.left()) {
-    return "what stood there before adoption was put back by " + last.by + job +
-           ": the next upgrade is a person's";
-  }
-  const bool held = state.holds.contains(last.from);
-  if (!held || !older(fresh.version, ReleaseStore::version_in(last.from))) return "";
-  return "the source offers " + fresh.version + ", which is older than " + last.from + ", which " +
-         last.by + " rolled back from" + job;
-}
-
-std::optional<JobResult> JobPlanner::weigh(const JobRequest& request, const ReleaseInfo& fresh,
-                                           const std::optional<ReleaseInfo>& current, bool in_place,
-                                           std::string& clear_denied) {
-  const ApplicationState& state =
-      state_.application(environment_.configuration->application(request.app).name);
-  if (request.unattended && state.paused) {
-    return skip(fresh, "upgrades are on hold",
-                "unattended upgrades are on hold: 'mcpctl unhold' resumes them");
-  }
-  if (current && current->digest == fresh.digest && in_place && !request.force) {
-    return nothing_to_do("already up to date: " + current->id);
-  }
-  if (const std::string why = against_going_back(state, fresh);
-      request.unattended && !why.empty()) {
-    return skip(fresh, why, why + ": not taken unattended");
-  }
-  if (auto denied = weigh_denied(request, fresh, clear_denied)) return denied;
-  if (const auto hold = state.holds.find(fresh.id); hold != state.holds.end()) {
-    const std::string& reason = hold->second.reason;
-    if (request.unattended) {
-      return skip(fresh, reason, "release " + fresh.id + " is held: " + reason);
-    }
-    log_.warning("release.held_warning", {{"release", fresh.id}, {"reason", reason}});
-  }
-  if (current && !request.force && !request.to && older(fresh.version, current->version)) {
-    const std::string why =
-        "the source offers " + fresh.version + ", older than the current " + current->version;
-    if (request.unattended) return skip(fresh, why, why + ": not taken unattended");
-    throw Error(Code::kRefused, why + ": go there with --to " + fresh.version + " or --force",
-                {{"reason", "older"}});
-  }
-  return std::nullopt;
-}
-
-std::optional<JobResult> JobPlanner::weigh_denied(const JobRequest& request,
-                                                  const ReleaseInfo& fresh,
-                                                  std::string& clear_denied) {
-  const DeniedReleases denied(environment_.tools.fs, environment_.tools.layout,
-                              environment_.configuration->application(request.app).name);
-  const auto mark = denied.find(fresh.digest.hex());
-  if (!mark) return std::nullopt;
-  if (request.force || request.to) {
-    clear_denied = fresh.digest.hex();
-    return std::nullopt;
-  }
-  const std::string why = "release " + fresh.id + " failed its check '" + mark->check +
-                          "' in job " + std::to_string(mark->job) + " (" + mark->reason + ")";
-  if (request.unattended) return skip(fresh, why, why + ": not tried again unattended");
-  throw Error(Code::kRefused,
-              why + ": see 'mcpctl logs " + std::to_string(mark->job) +
-                  "'; wait for a newer release, or try again with --force, --to " + fresh.version +
-                  ", or 'mcpctl unhold " + fresh.id + "'",
-              {{"reason", why}});
 }
 
 std::string JobPlanner::location(const JobRequest& request, const Application& app,
@@ -388,7 +305,7 @@ PreparedJob JobPlanner::prepare_rollback(const JobRecord& record) {
   PlanFacts facts = this->facts(record, *job.app, entry_points, store);
   facts.to = rollback_target(record.request, store, facts.from);
   if (facts.to == facts.from && !facts.entry_points) {
-    job.early = nothing_to_do("already there: " + facts.to);
+    job.early = {Outcome::kNothingToDo, "already there: " + facts.to, json::object()};
     return job;
   }
   if (facts.to == kBefore) {

@@ -4,7 +4,6 @@
 #include <optional>
 #include <string>
 
-#include "daemon/denied_releases.hpp"
 #include "daemon/job_record.hpp"
 #include "daemon/state_store.hpp"
 #include "daemon/steps.hpp"
@@ -62,15 +61,6 @@ class JobPlanner {
                                              const std::string& location);
   std::vector<ManagedUser> users(const JobRecord& record, const Application& app,
                                  const EntryPoints& entry_points) const;
-  /// What an unattended upgrade leaves out, and says so.
-  JobResult skip(const ReleaseInfo& release, const std::string& reason, const std::string& message);
-  std::optional<JobResult> weigh(const JobRequest& request, const ReleaseInfo& fresh,
-                                 const std::optional<ReleaseInfo>& current, bool in_place,
-                                 std::string& clear_denied);
-  /// Why nothing unattended takes this release after the last rollback; empty: it may.
-  static std::string against_going_back(const ApplicationState& state, const ReleaseInfo& fresh);
-  std::optional<JobResult> weigh_denied(const JobRequest& request, const ReleaseInfo& fresh,
-                                        std::string& clear_denied);
   /// The first damage of a stored release, which is compared once in a job; empty: it is whole.
   const std::string& damage(const ReleaseStore& store, const std::string& id);
   /// What was in the release that the job leaves. Its damage keeps nobody from that: it is told,

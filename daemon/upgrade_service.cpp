@@ -10,6 +10,7 @@
 #include "daemon/durable.hpp"
 #include "daemon/job_runner.hpp"
 #include "daemon/leftovers.hpp"
+#include "daemon/pins_and_holds.hpp"
 #include "daemon/problem.hpp"
 #include "daemon/release_health.hpp"
 #include "daemon/scratch.hpp"
@@ -299,42 +300,12 @@ json UpgradeService::releases(const std::string& app, const Peer& peer) {
   return queries(peer).releases(app);
 }
 
-std::string UpgradeService::marked_release(const std::string& app, const std::string& action,
-                                           const std::string& name) {
-  DeniedReleases denied(tools_.fs, tools_.layout, app);
-  const bool was_denied = action == "unhold" && !name.empty() && denied.clear(name);
-  const auto& holds = state_.get()->application(app).holds;
-  if (name.empty() || was_denied || holds.contains(name)) return name;
-  const std::string release = ReleaseStore(tools_.fs, tools_.layout, app).find(name);
-  if (action == "unhold") denied.clear(release);
-  return release;
-}
-
 json UpgradeService::mark(const std::string& app_name, const std::string& action,
                           const std::string& name, const Peer& peer) {
   authorize_change(access(), peer, action);
   const std::string app = environment().configuration->application(app_name).name;
   refuse_if_damaged(peer);
-  const std::string release = marked_release(app, action, name);
-  state_.update([&](State& state) {
-    ApplicationState& marks = state.applications[app];
-    const Hold hold{"held by " + name_of(peer.uid), now()};
-    if (action == "pin" || action == "unpin") std::erase(marks.pins, release);
-    if (action == "pin") marks.pins.push_back(release);
-    if (action == "hold" && release.empty()) marks.paused = hold;
-    if (action == "hold" && !release.empty()) marks.holds[release] = hold;
-    if (action == "unhold" && release.empty()) marks.paused.reset();
-    if (action == "unhold") marks.holds.erase(release);
-  });
-  const std::string what = release.empty() ? "unattended upgrades of " + app : "release " + release;
-  const std::string of_it = release.empty() ? "" : " " + release;
-  const std::string done = action == "pin"     ? "is pinned: it is never removed"
-                           : action == "unpin" ? "is not pinned"
-                           : action == "hold"  ? "on hold until 'mcpctl unhold" + of_it + "'"
-                                               : "not held any more";
-  json reply{{"app", app}, {"message", what + " " + done}};
-  if (!release.empty()) reply["release"] = release;
-  return reply;
+  return set_mark(tools_.fs, tools_.layout, state_, {app, action, name, name_of(peer.uid)});
 }
 
 json UpgradeService::show_configuration(const Peer& peer) {

@@ -64,8 +64,6 @@ class UpgradeService final : public Service {
   std::unique_ptr<QueuedJob> make_job(const JobRequest& request, const Peer& peer);
   std::optional<Ticket> earlier_job(const JobRequest& request) const;
   void remove_what_a_crash_left();
-  std::string marked_release(const std::string& app, const std::string& action,
-                             const std::string& name);
   void run_job(QueuedJob& job);
   void drop_job(QueuedJob& job, const JobResult& result);
   void store_results();
