@@ -46,8 +46,7 @@ std::vector<std::string> check_user(StepContext& context, const ManagedUser& use
           who.with({{"check", result.name}, {"milliseconds", result.duration.count()}}));
       continue;
     }
-    problems.push_back("check '" + result.name + "' failed" +
-                       (who.alone ? "" : " for " + who.name) + ": " + result.reason);
+    problems.push_back("check '" + result.name + "' failed" + who.suffix() + ": " + result.reason);
     context.log.emit_about(user.who.uid, user.required ? Tier::kError : Tier::kWarning,
                            "check.failed",
                            who.with({{"check", result.name}, {"reason", result.reason}}));

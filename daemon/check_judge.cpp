@@ -6,7 +6,7 @@ namespace mcpu {
 
 nlohmann::json CheckedUser::with(nlohmann::json fields) const {
   fields["user"] = name;
-  fields["for"] = alone ? "" : " for " + name;
+  fields["for"] = suffix();
   return fields;
 }
 

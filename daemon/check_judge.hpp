@@ -33,6 +33,8 @@ struct CheckedUser {
   std::string name;
   bool alone = true;  ///< nobody else is checked in this job: texts need not say who it was
 
+  /// " for anna" where texts need to say whose check it was, else nothing.
+  std::string suffix() const { return alone ? "" : " for " + name; }
   /// The fields of an event about one of this user's checks.
   nlohmann::json with(nlohmann::json fields) const;
 };

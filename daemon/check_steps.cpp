@@ -157,7 +157,7 @@ void settle(StepContext& context, const std::vector<ManagedUser>& users,
           checked(context, users[i]).with({{"check", one.check}, {"reason", one.reason}}));
     } else if (!worst || (one.regression && !worst->regression)) {
       worst = &one;
-      whose = context.plan.users.size() < 2 ? "" : " for " + users[i].who.name;
+      whose = checked(context, users[i]).suffix();
     }
   }
   if (!worst) return;
