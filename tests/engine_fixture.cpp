@@ -76,6 +76,9 @@ Machine::Machine(const Machine& other)
       source_error_(other.source_error_),
       check_(other.check_) {
   connect();
+  if (!other.service_) return;
+  service_ = std::make_unique<MemoryService>(*this, other.service_->runs());
+  services_ = service_.get();
 }
 
 void Machine::connect() {
@@ -85,6 +88,18 @@ void Machine::connect() {
   processes_->run_checks_by([this](const CheckRun& run) {
     return check_ ? check_(run) : run_application(*fs_, run, runs());
   });
+}
+
+void Machine::add_service() {
+  app().services = {"app.service"};
+  service_ = std::make_unique<MemoryService>(*this, runs());
+  services_ = service_.get();
+}
+
+RestartResult MemoryService::restart(const ServiceUnit&, std::chrono::seconds,
+                                     const Cancellation*) {
+  runs_ = machine_.runs();
+  return {true, "", {}, false};
 }
 
 void Machine::offer(const std::string& version) {

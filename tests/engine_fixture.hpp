@@ -19,6 +19,25 @@
 
 namespace mcpu {
 
+class Machine;
+
+/// A service of the application on a machine in memory: it runs what the command was when it was
+/// last restarted.
+class MemoryService final : public ServiceControl {
+ public:
+  MemoryService(const Machine& machine, std::string runs)
+      : machine_(machine), runs_(std::move(runs)) {}
+  ServiceState look(const ServiceUnit&, const Cancellation*) override {
+    return {ServiceState::Known::kYes, "active", ""};
+  }
+  RestartResult restart(const ServiceUnit&, std::chrono::seconds, const Cancellation*) override;
+  const std::string& runs() const { return runs_; }
+
+ private:
+  const Machine& machine_;
+  std::string runs_;
+};
+
 /// A machine in memory on which the engine runs: its files, a source that offers a release, an
 /// application whose commands are scripted, and one user, root, with two managed files. Copies are
 /// machines of their own, so that a state that is costly to reach is made once.
@@ -44,6 +63,10 @@ class Machine {
   Tools tools() const { return {*fs_, layout_, *processes_, kLauncher, services_}; }
   /// The service manager (not owned); at first there is none, and copies have none.
   void manage_services_by(ServiceControl* services) { services_ = services; }
+  /// From now on the application has a service, which runs; copies have one of their own.
+  void add_service();
+  /// Null: it has none.
+  const MemoryService* service() const { return service_.get(); }
   MemoryFileSystem& fs() const { return *fs_; }
   const Layout& layout() const { return layout_; }
   /// To be changed before the next job.
@@ -83,6 +106,7 @@ class Machine {
   Check check_;
   std::unique_ptr<ThreadProcesses> processes_;
   ServiceControl* services_ = nullptr;
+  std::unique_ptr<MemoryService> service_;
 };
 
 /// One life of the daemon on a machine, without its queue and its wire: what UpgradeService does
@@ -136,6 +160,7 @@ class Alternatives {
   explicit Alternatives(const Ordeal& ordeal);
 
   std::uint64_t calls() const { return calls_; }  ///< changing calls of the undisturbed job
+  std::uint64_t looks() const { return looks_; }  ///< and those that only looked
   /// Checks that what runs is whole, the old or the new, even before recovery.
   void check_running(const Machine& machine) const;
   /// Checks that everything is old or new, that record, history and events say which, and that
@@ -148,7 +173,7 @@ class Alternatives {
   const Ordeal& ordeal_;
   std::string old_runs_, new_runs_;
   std::map<std::string, std::string> old_, new_;
-  std::uint64_t calls_ = 0;
+  std::uint64_t calls_ = 0, looks_ = 0;
 };
 
 /// Runs the job until it is stopped at changing call number `call`, and takes away what the loss
@@ -156,19 +181,34 @@ class Alternatives {
 std::string run_until_stopped(Machine& machine, const Ordeal& ordeal, std::uint64_t call,
                               Loss loss);
 
+/// A job that must be possible whatever was recovered.
+using Next = std::function<void(Machine&)>;
+
 /// Stops the job at every changing call from `first` on, in steps of `stride`, with this loss;
-/// recovers, checks, and runs `next` (a job that must be possible afterwards) if there is one.
-/// Returns how many times it was stopped.
-std::uint64_t stop_everywhere(const Ordeal& ordeal, Loss loss,
-                              const std::function<void(Machine&)>& next = {},
+/// recovers, checks, and runs `next` if there is one. Returns how many times it was stopped.
+std::uint64_t stop_everywhere(const Ordeal& ordeal, Loss loss, const Next& next = {},
                               std::uint64_t first = 1, std::uint64_t stride = 1);
 
-/// Stops the job at call number `call`, then its recovery at each of its calls; recovers again and
-/// checks. Returns how many times the recovery was stopped.
-std::uint64_t stop_recovery_everywhere(const Ordeal& ordeal, std::uint64_t call, Loss loss);
+/// Stops the job at call number `call`, then its recovery at every `stride`th of its calls;
+/// recovers again and checks. Returns how many times the recovery was stopped.
+std::uint64_t stop_recovery_everywhere(const Ordeal& ordeal, std::uint64_t call, Loss loss,
+                                       std::uint64_t stride = 1);
 
-/// Has every `stride`th changing call of the job fail once with this errno, and checks that it ends
-/// old or new, at the latest after a restart. Returns how many calls failed.
-std::uint64_t fail_everywhere(const Ordeal& ordeal, int errno_value, std::uint64_t stride = 1);
+/// What goes wrong at a call, without a stop.
+struct Failure {
+  int errno_value = 0;
+  bool looks = false;  ///< the calls that only look are meant, not those that change something
+  bool lasts = false;  ///< every later call fails too, until the daemon starts again
+};
+
+/// Has every `stride`th call of the job fail, and checks that it ends old or new, at the latest
+/// after a restart; then runs `next`. Returns how many calls failed.
+std::uint64_t fail_everywhere(const Ordeal& ordeal, const Failure& failure, const Next& next = {},
+                              std::uint64_t first = 1, std::uint64_t stride = 1);
+
+/// Stops the job at call number `call`, then has every `stride`th call of its recovery fail; what
+/// is pending then must go well at the next start. Returns how many calls failed.
+std::uint64_t fail_recovery_everywhere(const Ordeal& ordeal, std::uint64_t call,
+                                       const Failure& failure, std::uint64_t stride = 1);
 
 }  // namespace mcpu

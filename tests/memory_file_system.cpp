@@ -11,11 +11,13 @@ namespace mcpu {
 /// An open file, for reading or writing. Stays usable when its name is removed.
 class MemoryFileSystem::Input final : public InputFile {
  public:
-  Input(const MemoryFileSystem& fs, MemoryTree::Id id) : fs_(fs), id_(id), process_(fs.process_) {}
+  Input(MemoryFileSystem& fs, MemoryTree::Id id, std::string path)
+      : fs_(fs), id_(id), process_(fs.process_), path_(std::move(path)) {}
 
   std::size_t read_at(std::uint64_t offset, char* buffer, std::size_t size) const override {
     const std::lock_guard guard(fs_.mutex_);
     if (process_ != fs_.process_) throw SimulatedCrash();
+    fs_.look("read", path_);
     const std::string& content = fs_.tree_.content(id_);
     const std::size_t start = std::min<std::size_t>(offset, content.size());
     return content.copy(buffer, size, start);
@@ -28,9 +30,10 @@ class MemoryFileSystem::Input final : public InputFile {
   }
 
  private:
-  const MemoryFileSystem& fs_;
+  MemoryFileSystem& fs_;
   const MemoryTree::Id id_;
   const std::uint64_t process_;
+  const std::string path_;
 };
 
 class MemoryFileSystem::Output final : public OutputFile {
@@ -83,6 +86,13 @@ void MemoryFileSystem::fail_at(std::uint64_t call, int errno_value, std::uint64_
   faults_.errno_value = errno_value;
 }
 
+void MemoryFileSystem::fail_look_at(std::uint64_t call, int errno_value, std::uint64_t count) {
+  const std::lock_guard guard(mutex_);
+  faults_.first_look = call;
+  faults_.end_look = call + count;
+  faults_.look_errno = errno_value;
+}
+
 void MemoryFileSystem::fail_below(const std::string& top, std::uint64_t call, int errno_value,
                                   std::uint64_t count) {
   const std::lock_guard guard(mutex_);
@@ -98,12 +108,14 @@ void MemoryFileSystem::crash_at(std::uint64_t call) {
   program_ = std::this_thread::get_id();
 }
 
-void MemoryFileSystem::restart(Loss loss) {
+void MemoryFileSystem::restart(Loss loss, std::uint32_t seed) {
   const std::lock_guard guard(mutex_);
-  if (loss == Loss::kUnsynced) tree_.cut_power();
+  if (loss == Loss::kSome) tree_.write_some_back(seed);
+  if (loss != Loss::kNothing) tree_.cut_power();
   faults_ = {};
   down_ = false;
   trace_.clear();
+  looks_ = 0;
   locks_ = std::make_shared<MemoryLocks>();
   ++process_;
 }
@@ -121,6 +133,11 @@ void MemoryFileSystem::set_reflinks(bool possible) {
 std::vector<std::string> MemoryFileSystem::trace() const {
   const std::lock_guard guard(mutex_);
   return trace_;
+}
+
+std::uint64_t MemoryFileSystem::looks() const {
+  const std::lock_guard guard(mutex_);
+  return looks_;
 }
 
 bool MemoryFileSystem::down() const {
@@ -150,6 +167,12 @@ int MemoryFileSystem::strike(const std::string& call) {
     return faults_.errno_value;
   }
   return number >= faults_.first && number < faults_.end ? faults_.errno_value : 0;
+}
+
+void MemoryFileSystem::look(const char* action, const std::string& path) {
+  ++looks_;
+  if (looks_ < faults_.first_look || looks_ >= faults_.end_look) return;
+  throw io_error(action, path, faults_.look_errno);
 }
 
 void MemoryFileSystem::fail(int fault, const char* action, const std::string& path) {
@@ -183,6 +206,7 @@ auto MemoryFileSystem::change(const char* action, const std::string& path, const
 
 std::optional<FileInfo> MemoryFileSystem::info(const std::string& path) {
   const std::lock_guard guard(mutex_);
+  look("examine", path);
   try {
     return tree_.info(tree_.find(path));
   } catch (const int errno_value) {
@@ -193,6 +217,7 @@ std::optional<FileInfo> MemoryFileSystem::info(const std::string& path) {
 
 std::vector<std::string> MemoryFileSystem::list(const std::string& path) {
   const std::lock_guard guard(mutex_);
+  look("list", path);
   return run("list", path, [&] {
     std::vector<std::string> names;
     for (const auto& [name, id] : tree_.names(tree_.find(path))) names.push_back(name);
@@ -202,6 +227,7 @@ std::vector<std::string> MemoryFileSystem::list(const std::string& path) {
 
 std::string MemoryFileSystem::read_link(const std::string& path) {
   const std::lock_guard guard(mutex_);
+  look("read the link", path);
   return run("read the link", path, [&] {
     const MemoryTree::Id id = tree_.find(path);
     if (tree_.info(id).type != FileType::kLink) throw EINVAL;
@@ -211,11 +237,14 @@ std::string MemoryFileSystem::read_link(const std::string& path) {
 
 std::unique_ptr<InputFile> MemoryFileSystem::open(const std::string& path) {
   const std::lock_guard guard(mutex_);
-  return run("open", path, [&] { return std::make_unique<Input>(*this, tree_.find_file(path)); });
+  look("open", path);
+  return run("open", path,
+             [&] { return std::make_unique<Input>(*this, tree_.find_file(path), path); });
 }
 
 SpaceInfo MemoryFileSystem::space(const std::string& path) {
   const std::lock_guard guard(mutex_);
+  look("measure the space at", path);
   run("measure the space at", path, [&] { return tree_.find(path, true); });
   return space_;
 }

@@ -21,8 +21,9 @@ struct SimulatedCrash {};
 
 /// What is gone when the program starts again.
 enum class Loss {
-  kNothing,  ///< it was killed: the kernel kept everything
-  kUnsynced  ///< the power was cut: only what was synced is left (see MemoryTree)
+  kNothing,   ///< it was killed: the kernel kept everything
+  kUnsynced,  ///< the power was cut: only what was synced is left (see MemoryTree)
+  kSome  ///< the power was cut when a part of the rest had been written, which the seed chooses
 };
 
 /// The file-system port in memory, for tests that stop the program at every change it makes:
@@ -51,12 +52,14 @@ class MemoryFileSystem final : public FileSystem {
   /// does.
   void fail_below(const std::string& top, std::uint64_t call, int errno_value,
                   std::uint64_t count = 1);
+  /// The same for calls that only look: info, list, read_link, open, space, and what reads a file.
+  void fail_look_at(std::uint64_t call, int errno_value, std::uint64_t count = 1);
   /// Changing call number `call` and every later one throw SimulatedCrash, until restart(); on
   /// threads other than the one that asked for this they fail with EIO, so that a thread which
   /// outlives the program does not end the test.
   void crash_at(std::uint64_t call);
   /// A new process: no faults, no locks, files that are still open are useless, counting restarts.
-  void restart(Loss loss);
+  void restart(Loss loss, std::uint32_t seed = 0);
   void set_space(const SpaceInfo& space);
   /// Whether reflink() works; at first it does not.
   void set_reflinks(bool possible);
@@ -68,6 +71,8 @@ class MemoryFileSystem final : public FileSystem {
   /// The changing calls since the last restart, as "rename /a /b"; those that a fault hit included.
   std::vector<std::string> trace() const;
   std::uint64_t changing_calls() const { return trace().size(); }
+  /// The calls since the last restart that only looked.
+  std::uint64_t looks() const;
   /// Whether crash_at() has stopped the program.
   bool down() const;
 
@@ -106,6 +111,8 @@ class MemoryFileSystem final : public FileSystem {
     std::string top;          ///< of the paths that fail; empty: of none
     std::uint64_t left = 0;   ///< how many calls there until it fails
     std::uint64_t count = 0;  ///< and how many fail then
+    std::uint64_t first_look = 0, end_look = 0;
+    int look_errno = 0;
   };
   static constexpr int kCrash = -1;
 
@@ -113,6 +120,8 @@ class MemoryFileSystem final : public FileSystem {
   /// Counts and records a changing call. Returns the errno it is to fail with, 0 for none, kCrash
   /// to stop the program.
   int strike(const std::string& call);
+  /// Counts a call that only looks, and throws the error it is to fail with.
+  void look(const char* action, const std::string& path);
   [[noreturn]] void crash(const std::string& call) const;
   [[noreturn]] void fail(int fault, const char* action, const std::string& path);
   /// Turns the tree's errno into an error that names action and path.
@@ -128,6 +137,7 @@ class MemoryFileSystem final : public FileSystem {
   bool down_ = false;        ///< the program was stopped
   std::thread::id program_;  ///< where a crash is one
   std::vector<std::string> trace_;
+  std::uint64_t looks_ = 0;
   std::uint64_t process_ = 0;  ///< counts restarts, to know open files of a dead process
   std::shared_ptr<MemoryLocks> locks_;
   SpaceInfo space_{.free_bytes = 100'000'000'000, .read_only = false, .no_exec = false};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <deque>
+#include <random>
 
 namespace mcpu {
 
@@ -240,31 +241,48 @@ void MemoryTree::sync(Id id) {
   synced.durable = synced.now;
   if (!synced.writes_lost) synced.durable_data = synced.data;
   if (synced.type != FileType::kDirectory) return;
-  commit_moves(id);
+  // Whatever was renamed into or out of the directory.
+  commit_moves([id](const Move& move) { return move.from == id || move.to == id; });
   synced.durable_names = synced.names;
 }
 
-void MemoryTree::commit_moves(Id directory) {
-  // Whatever was renamed into or out of the directory; and all earlier renames of the same thing,
-  // or it would be found in two places.
-  std::map<Id, std::size_t> last;
-  for (std::size_t i = 0; i < moves_.size(); ++i) {
-    if (moves_[i].from == directory || moves_[i].to == directory) last[moves_[i].what] = i;
+void MemoryTree::commit_moves(const std::function<bool(const Move&)>& chosen) {
+  std::vector<Move> committed, pending;
+  for (auto move = moves_.rbegin(); move != moves_.rend(); ++move) {
+    // Not without those before it, or something would be found in two places, or come back.
+    const bool needed = std::ranges::any_of(committed, [&](const Move& later) {
+      return later.what == move->what || (later.to == move->to && later.to_name == move->to_name);
+    });
+    (needed || chosen(*move) ? committed : pending).push_back(*move);
   }
-  std::vector<Move> pending;
-  for (std::size_t i = 0; i < moves_.size(); ++i) {
-    const Move& move = moves_[i];
-    const auto found = last.find(move.what);
-    if (found == last.end() || i > found->second) {
-      pending.push_back(move);
-      continue;
-    }
+  std::ranges::reverse(committed);
+  for (const Move& move : committed) {
     Names& left = node(move.from).durable_names;
     const auto old = left.find(move.from_name);
     if (old != left.end() && old->second == move.what) left.erase(old);
     node(move.to).durable_names[move.to_name] = move.what;
   }
+  std::ranges::reverse(pending);
   moves_ = std::move(pending);
+}
+
+void MemoryTree::write_some_back(std::uint32_t seed) {
+  std::mt19937 random(seed);
+  const auto chance = [&] { return random() % 2 == 0; };
+  for (auto& [id, one] : nodes_) {
+    if (!chance()) continue;
+    if (one.type == FileType::kDirectory) {
+      sync(id);
+    } else {
+      one.durable = one.now;
+      if (one.writes_lost) continue;
+      const std::size_t written = random() % (one.data.size() + 1);
+      std::string rest = chance() ? one.durable_data : std::string(one.data.size(), '\0');
+      rest.erase(0, written);
+      one.durable_data = chance() ? one.data : one.data.substr(0, written) + rest;
+    }
+  }
+  commit_moves([&](const Move&) { return chance(); });
 }
 
 void MemoryTree::cut_power() {

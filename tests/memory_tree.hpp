@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -52,6 +53,10 @@ class MemoryTree {
   /// What a failed sync means: this file's content never becomes durable again, even though later
   /// syncs of it succeed.
   void lose_writes(Id file) { node(file).writes_lost = true; }
+  /// Makes a part of what is not durable durable, as the seed has it: what the kernel happened to
+  /// write before the power went. Directories, renames, and contents up to some byte; a content may
+  /// end in zeros, as a file does whose size was written first.
+  void write_some_back(std::uint32_t seed);
   /// Forgets everything that is not durable.
   void cut_power();
 
@@ -97,8 +102,8 @@ class MemoryTree {
     note_change(id);
     node(id).now.mtime_ns = clock_;
   }
-  /// Makes those renames durable that must be when `directory` is.
-  void commit_moves(Id directory);
+  /// Makes the renames durable that `chosen` picks, and the earlier ones that they stand on.
+  void commit_moves(const std::function<bool(const Move&)>& chosen);
   void count_links(Id directory, std::map<Id, Node>& reached);
 
   static constexpr Id kRoot = 1;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <system_error>
 
 #include "tests/engine_fixture.hpp"
 
@@ -29,7 +30,25 @@ std::string last_call(const Machine& machine) {
   return trace.empty() ? "" : trace.back();
 }
 
-std::string name_of(Loss loss) { return loss == Loss::kNothing ? "killed" : "power cut"; }
+std::string name_of(Loss loss) {
+  return loss == Loss::kNothing    ? "killed"
+         : loss == Loss::kUnsynced ? "power cut"
+                                   : "power cut with a part written";
+}
+
+std::string name_of(const Failure& failure) {
+  return std::generic_category().message(failure.errno_value) + (failure.lasts ? " from" : " at") +
+         (failure.looks ? " look " : " call ");
+}
+
+void set_failure(MemoryFileSystem& fs, const Failure& failure, std::uint64_t call) {
+  const std::uint64_t count = failure.lasts ? UINT32_MAX : 1;
+  if (failure.looks) {
+    fs.fail_look_at(call, failure.errno_value, count);
+  } else {
+    fs.fail_at(call, failure.errno_value, count);
+  }
+}
 
 std::vector<Event> events_of(EventLog& log, JobId job) {
   std::vector<Event> events;
@@ -51,6 +70,7 @@ Alternatives::Alternatives(const Ordeal& ordeal)
   INFO(result.message);
   REQUIRE(result.outcome == ordeal.outcome);
   calls_ = machine.fs().changing_calls();
+  looks_ = machine.fs().looks();
   new_runs_ = machine.runs();
   new_ = machine.picture();
 }
@@ -71,6 +91,7 @@ void Alternatives::check_settled(const Machine& machine, Engine& engine) const {
                 difference(old_, present), "against new:\n", difference(new_, present));
   const auto temporary = machine.temporary_files();
   CHECK_MESSAGE(temporary.empty(), "left behind: ", temporary.empty() ? "" : temporary.front());
+  if (machine.service()) CHECK(machine.service()->runs() == machine.runs());
   CHECK(engine.state().damage().empty());
   CHECK_MESSAGE(engine.damage().empty(), engine.damage());
   check_record(engine, is_new);
@@ -116,13 +137,12 @@ std::string run_until_stopped(Machine& machine, const Ordeal& ordeal, std::uint6
   }
   if (!machine.fs().down()) return "";
   const std::string stopped_at = last_call(machine);
-  machine.fs().restart(loss);
+  machine.fs().restart(loss, static_cast<std::uint32_t>(call));
   return stopped_at;
 }
 
-std::uint64_t stop_everywhere(const Ordeal& ordeal, Loss loss,
-                              const std::function<void(Machine&)>& next, std::uint64_t first,
-                              std::uint64_t stride) {
+std::uint64_t stop_everywhere(const Ordeal& ordeal, Loss loss, const Next& next,
+                              std::uint64_t first, std::uint64_t stride) {
   const Alternatives alternatives(ordeal);
   std::uint64_t stops = 0;
   for (std::uint64_t call = first;; call += stride) {
@@ -142,12 +162,14 @@ std::uint64_t stop_everywhere(const Ordeal& ordeal, Loss loss,
   }
 }
 
-std::uint64_t stop_recovery_everywhere(const Ordeal& ordeal, std::uint64_t call, Loss loss) {
+std::uint64_t stop_recovery_everywhere(const Ordeal& ordeal, std::uint64_t call, Loss loss,
+                                       std::uint64_t stride) {
   const Alternatives alternatives(ordeal);
   Machine stopped(ordeal.before);
   const std::string stopped_at = run_until_stopped(stopped, ordeal, call, loss);
   if (stopped_at.empty()) return 0;
-  for (std::uint64_t inner = 1;; ++inner) {
+  std::uint64_t stops = 0;
+  for (std::uint64_t inner = 1;; inner += stride) {
     Machine machine(stopped);
     machine.fs().crash_at(inner);
     try {
@@ -156,10 +178,12 @@ std::uint64_t stop_recovery_everywhere(const Ordeal& ordeal, std::uint64_t call,
     } catch (const Error&) {
       if (!machine.fs().down()) throw;
     }
-    if (!machine.fs().down()) return inner - 1;
+    if (!machine.fs().down()) return stops;
+    ++stops;
+    const std::string then = last_call(machine);
     INFO(name_of(loss), " at call ", call, ": ", stopped_at, ", and in the recovery at call ",
-         inner, ": ", last_call(machine));
-    machine.fs().restart(loss);
+         inner, ": ", then);
+    machine.fs().restart(loss, static_cast<std::uint32_t>(inner));
     alternatives.check_running(machine);
     Engine engine(machine);
     const bool recovered = engine.recover();
@@ -168,31 +192,75 @@ std::uint64_t stop_recovery_everywhere(const Ordeal& ordeal, std::uint64_t call,
   }
 }
 
-std::uint64_t fail_everywhere(const Ordeal& ordeal, int errno_value, std::uint64_t stride) {
+namespace {
+
+/// One life of the daemon in which a call fails; what it threw, if anything.
+template <typename Life>
+std::string live_with(Machine& machine, const Failure& failure, std::uint64_t call, Life life) {
+  set_failure(machine.fs(), failure, call);
+  try {
+    life(machine);
+  } catch (const Error& error) {
+    return error.what();  // not even its record could be made
+  }
+  return "";
+}
+
+/// The next start, without the failure.
+void settle(Machine& machine, const Alternatives& alternatives) {
+  machine.fs().restart(Loss::kNothing);
+  alternatives.check_running(machine);
+  Engine engine(machine);
+  const bool recovered = engine.recover();
+  CHECK_MESSAGE(recovered, engine.pending());
+  alternatives.check_settled(machine, engine);
+}
+
+/// The call that failed, for a person.
+std::string failed_call(const Machine& machine, const Failure& failure, std::uint64_t call) {
+  const auto trace = machine.fs().trace();
+  const bool known = !failure.looks && trace.size() >= call;
+  return name_of(failure) + std::to_string(call) + (known ? ": " + trace[call - 1] : "");
+}
+
+}  // namespace
+
+std::uint64_t fail_everywhere(const Ordeal& ordeal, const Failure& failure, const Next& next,
+                              std::uint64_t first, std::uint64_t stride) {
   const Alternatives alternatives(ordeal);
+  const std::uint64_t calls = failure.looks ? alternatives.looks() : alternatives.calls();
   std::uint64_t failures = 0;
-  for (std::uint64_t call = 1; call <= alternatives.calls(); call += stride) {
+  for (std::uint64_t call = first; call <= calls; call += stride) {
     Machine machine(ordeal.before);
-    machine.fs().fail_at(call, errno_value);
-    std::string reason;
-    try {
-      Engine engine(machine);
-      engine.run(ordeal.request);
-    } catch (const Error& error) {
-      reason = error.what();  // not even its record could be made
-    }
-    const auto trace = machine.fs().trace();
-    INFO("errno ", errno_value, " at call ", call, ": ",
-         trace.size() >= call ? trace[call - 1] : "none", " ", reason);
+    const std::string thrown =
+        live_with(machine, failure, call, [&](Machine& one) { Engine(one).run(ordeal.request); });
+    const std::string where = failed_call(machine, failure, call) + " " + thrown;
+    INFO(where);
     ++failures;
-    machine.fs().restart(Loss::kNothing);
-    alternatives.check_running(machine);
-    Engine engine(machine);
-    const bool recovered = engine.recover();
-    CHECK_MESSAGE(recovered, engine.pending());
-    alternatives.check_settled(machine, engine);
+    settle(machine, alternatives);
+    if (next) next(machine);
   }
   return failures;
+}
+
+std::uint64_t fail_recovery_everywhere(const Ordeal& ordeal, std::uint64_t call,
+                                       const Failure& failure, std::uint64_t stride) {
+  const Alternatives alternatives(ordeal);
+  Machine stopped(ordeal.before);
+  const std::string stopped_at = run_until_stopped(stopped, ordeal, call, Loss::kNothing);
+  if (stopped_at.empty()) return 0;
+  std::uint64_t failures = 0;
+  for (std::uint64_t inner = 1;; inner += stride) {
+    Machine machine(stopped);
+    const std::string thrown =
+        live_with(machine, failure, inner, [](Machine& one) { Engine(one).recover(); });
+    const std::uint64_t made = failure.looks ? machine.fs().looks() : machine.fs().changing_calls();
+    if (made < inner) return failures;
+    ++failures;
+    const std::string where = failed_call(machine, failure, inner) + " " + thrown;
+    INFO("stopped at call ", call, ": ", stopped_at, ", then in the recovery ", where);
+    settle(machine, alternatives);
+  }
 }
 
 }  // namespace mcpu

@@ -25,7 +25,8 @@ std::uint64_t stride() { return std::getenv("MCPU_EXHAUSTIVE") ? 1 : 13; }
 
 TEST_CASE("a job one of whose changes fails ends old or new") {
   for (const int error : {EIO, ENOSPC}) {
-    CHECK(fail_everywhere({installed_machine(), upgrade_request(), 2}, error, stride()) > 5);
+    CHECK(fail_everywhere({installed_machine(), upgrade_request(), 2}, {error}, {}, 1, stride()) >
+          5);
   }
 }
 
