@@ -15,6 +15,7 @@
 #include "daemon/configuration_file.hpp"
 #include "daemon/diagnostics.hpp"
 #include "daemon/journald.hpp"
+#include "daemon/offline.hpp"
 #include "daemon/options.hpp"
 #include "daemon/program_paths.hpp"
 #include "daemon/server.hpp"
@@ -62,7 +63,7 @@ class Daemon {
   Daemon(const DaemonOptions& options, Instance instance)
       : instance_(std::move(instance)),
         home_(own_identity().home),
-        configuration_(load()),
+        configuration_(load_for(options)),
         programs_(find_programs(options.program_directory)),
         fs_(make_posix_file_system()) {
     make_state_directory(*fs_, instance_);
@@ -72,9 +73,7 @@ class Daemon {
   }
 
   void run() {
-    UpgradeService service(
-        {*fs_, instance_.layout, *processes_, programs_.launcher, services_.get(), &timer_},
-        instance_, configuration_);
+    UpgradeService service(tools(), instance_, configuration_);
     copy_to_journal(service.events());
     Server server(service, {});
     listen(server);
@@ -99,9 +98,45 @@ class Daemon {
     service.stop();
   }
 
+  /// Does what the options say, without serving anybody; the exit code.
+  int work_offline(const DaemonOptions& options) {
+    UpgradeService service(tools(), instance_, configuration_);
+    service.events().on_stored([](const StoredEvent& one) { show(one.event); });
+    service.start();
+    const int code = options.offline == DaemonOptions::Offline::kRecover
+                         ? recover_offline(service)
+                         : roll_back_offline(service, options.app, options.to);
+    service.stop();
+    return code;
+  }
+
  private:
+  Tools tools() {
+    return {*fs_, instance_.layout, *processes_, programs_.launcher, services_.get(), &timer_};
+  }
+
+  /// Whoever may start this program as the daemon's user may see all of an event.
+  static void show(const Event& event) {
+    const auto level = event.tier == Tier::kError     ? spdlog::level::err
+                       : event.tier == Tier::kWarning ? spdlog::level::warn
+                       : event.tier == Tier::kDebug   ? spdlog::level::debug
+                                                      : spdlog::level::info;
+    spdlog::log(level, "{}", escape_path(event.text));
+  }
+
   std::shared_ptr<const Configuration> load() const {
     return std::make_shared<const Configuration>(load_configuration(instance_, home_));
+  }
+
+  /// A journal holds all that a recovery needs: a mistake in the configuration keeps none from it.
+  std::shared_ptr<const Configuration> load_for(const DaemonOptions& options) const {
+    try {
+      return load();
+    } catch (const Error& error) {
+      if (options.offline != DaemonOptions::Offline::kRecover) throw;
+      spdlog::warn("{}; going on with the built-in values", error.what());
+      return std::make_shared<const Configuration>(default_configuration(instance_.link_directory));
+    }
   }
 
   void listen(Server& server) {
@@ -192,6 +227,7 @@ int serve(const DaemonOptions& options, const Instance& instance) {
   const std::string log_file = options.on_demand ? instance.layout.state + "/daemon.log" : "";
   set_up_diagnostics(log_file, options.verbose);
   Daemon daemon(options, instance);
+  if (options.offline != DaemonOptions::Offline::kNothing) return daemon.work_offline(options);
   daemon.run();
   spdlog::info("stopped");
   return 0;

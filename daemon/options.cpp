@@ -14,7 +14,8 @@ const char* const kDescription =
 
 const char* const kFooter =
     "Exit codes: 0 stopped in good order (or the configuration is valid), 1 could not start,\n"
-    "2 the command line or the configuration is wrong.\n"
+    "2 the command line or the configuration is wrong. With --recover and --rollback: 0 done,\n"
+    "1 failed and everything is as it was, 6 something could not be put back yet.\n"
     "SIGHUP reads the configuration again; SIGTERM finishes or undoes the running job.";
 
 void describe(CLI::App& app, DaemonOptions& options) {
@@ -35,6 +36,20 @@ void describe(CLI::App& app, DaemonOptions& options) {
       ->needs(check);
   app.add_flag("--on-demand", options.on_demand,
                "Started by mcpctl: write diagnostics to a file in the state directory");
+  auto* recover = app.add_flag(
+      "--recover", "Finish or undo what an interrupted job left, without serving anybody, and end");
+  auto* rollback =
+      app.add_flag("--rollback",
+                   "Recover, then go back to the release before, without serving anybody, and end");
+  rollback->excludes(recover)->excludes(check);
+  recover->excludes(check);
+  app.add_option("--to", options.to,
+                 "With --rollback: go to this release or version, or \"before\"")
+      ->type_name("RELEASE")
+      ->needs(rollback);
+  app.add_option("--app", options.app, "With --rollback: of this application")
+      ->type_name("NAME")
+      ->needs(rollback);
   app.add_flag("-v,--verbose", options.verbose, "Tell more about the daemon's own work");
   // For installations that were moved, and for tests: no promise is made about it.
   app.add_option("--program-dir", options.program_directory)->group("");
@@ -56,6 +71,8 @@ ParsedOptions parse_daemon_options(int argc, const char* const* argv, bool is_ro
   } catch (const CLI::ParseError& result) {
     return {{}, app.exit(result) == 0 ? 0 : kUsage};
   }
+  if (app.count("--recover") > 0) options.offline = DaemonOptions::Offline::kRecover;
+  if (app.count("--rollback") > 0) options.offline = DaemonOptions::Offline::kRollback;
   if (!options.instance.user && !options.instance.system)
     (is_root ? options.instance.system : options.instance.user) = true;
   return {options, 0};

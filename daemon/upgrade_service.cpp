@@ -25,6 +25,8 @@ using nlohmann::json;
 
 /// For one attempt of a pending recovery, when somebody asks for a change.
 constexpr std::chrono::seconds kRetryWait{3};
+/// For the whole of a recovery, services and homes that do not answer included.
+constexpr std::chrono::minutes kSettleWait{30};
 
 std::string name_of(std::uint32_t uid) {
   try {
@@ -145,6 +147,14 @@ void UpgradeService::refuse_if_damaged(const Peer& peer) {
     throw Error(Code::kRefused, reason + ". Nothing is changed before that is settled",
                 {{"reason", reason}});
   }
+}
+
+std::string UpgradeService::settle() {
+  queue_.retry_recovery(kSettleWait);
+  if (const std::string damage = state_.damage(); !damage.empty()) return damage;
+  const std::lock_guard lock(mutex_);
+  if (!journal_damage_.empty()) return journal_damage_;
+  return pending_recovery_ ? pending_text(*pending_recovery_, true) : "";
 }
 
 JobRecord UpgradeService::make_record(const JobRequest& request, const Peer& peer) const {

@@ -29,6 +29,9 @@ class UpgradeService final : public Service {
   void start();
   /// Cancels the running job (it is undone, or finished if committed) and ends the job thread.
   void stop();
+  /// Waits until a recovery was tried. What keeps it pending, or is damaged so that nothing may be
+  /// changed, in full; empty: all is well.
+  std::string settle();
   /// What the daemon is doing, in one line for the service manager, whom everybody may ask;
   /// kIdleActivity.
   std::string activity() const;
