@@ -83,6 +83,12 @@ void add_check(CLI::App& app, Arguments& out, Raw& raw) {
   add_waiting_options(command, out, raw);
 }
 
+void add_repair(CLI::App& app, Arguments& out, Raw& raw) {
+  CLI::App& command = *app.add_subcommand("repair");
+  command.add_flag("--dry-run", out.dry_run);
+  add_waiting_options(command, out, raw);
+}
+
 void add_reading_commands(CLI::App& app, Arguments& out, Raw& raw) {
   app.add_subcommand("status")->add_flag("--verify", out.verify);
   app.add_subcommand("jobs");
@@ -113,6 +119,7 @@ void add_commands(CLI::App& app, Arguments& out, Raw& raw) {
   add_upgrade(app, out, raw);
   add_rollback(app, out, raw);
   add_check(app, out, raw);
+  add_repair(app, out, raw);
   add_reading_commands(app, out, raw);
   add_marking_commands(app, out, raw);
   app.add_subcommand("help");
@@ -195,6 +202,7 @@ Command command_from(std::string_view name) {
       {"hold", Command::kHold},
       {"unhold", Command::kUnhold},
       {"check", Command::kCheck},
+      {"repair", Command::kRepair},
       {"cancel", Command::kCancel},
       {"config show", Command::kConfigShow},
       {"config validate", Command::kConfigValidate}};
@@ -211,6 +219,7 @@ ConfigPolicy policy_from(const std::string& word) {
 
 JobKind kind_from(Command command) {
   if (command == Command::kRollback) return JobKind::kRollback;
+  if (command == Command::kRepair) return JobKind::kRepair;
   return command == Command::kCheck ? JobKind::kCheck : JobKind::kUpgrade;
 }
 

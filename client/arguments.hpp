@@ -13,6 +13,7 @@ namespace mcpu {
 enum class Command {
   kUpgrade,
   kRollback,
+  kRepair,
   kStatus,
   kJobs,
   kLogs,
@@ -39,9 +40,9 @@ struct Arguments {
   bool quiet = false;
   ColorChoice color = ColorChoice::kAuto;
 
-  JobRequest request;         ///< upgrade, rollback, check; `app` for every command
-  bool dry_run = false;       ///< upgrade, rollback
-  bool detach = false;        ///< upgrade, rollback
+  JobRequest request;         ///< upgrade, rollback, check, repair; `app` for every command
+  bool dry_run = false;       ///< upgrade, rollback, repair
+  bool detach = false;        ///< upgrade, rollback, check, repair
   std::optional<JobId> job;   ///< logs, watch, cancel
   bool follow = false;        ///< logs
   std::uint64_t after = 0;    ///< logs: events with a higher number

@@ -32,6 +32,7 @@ int run_command(Session& session) {
     case Command::kUpgrade:
     case Command::kRollback:
     case Command::kCheck:
+    case Command::kRepair:
       return run_job_command(session);
     case Command::kPin:
     case Command::kUnpin:

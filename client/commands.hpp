@@ -25,7 +25,7 @@ struct Session {
 /// Runs the command that was asked for.
 int run_command(Session& session);
 
-/// upgrade, rollback, check
+/// upgrade, rollback, check, repair
 int run_job_command(Session& session);
 /// cancel, pin, unpin, hold, unhold
 int run_mark_command(Session& session);

@@ -16,6 +16,7 @@ Change something
   upgrade             go to a newer release, or install the first one
   rollback            go back to the release before
   check               run the current release's checks, and compare every file with its digest
+  repair              put back a command, launcher or index that was changed or removed
   cancel [JOB]        cancel a job; what it has done is undone
   pin RELEASE         keep a release from being removed        (unpin RELEASE)
   hold [RELEASE]      keep unattended upgrades away from it    (unhold [RELEASE])
@@ -151,6 +152,34 @@ Exit codes: 0 healthy; 1 something failed, the log says what; 2 wrong usage; 3 b
 authorized; 5 no daemon. Options common to all commands: mcpctl --help
 )";
 
+constexpr std::string_view kRepair = R"(mcpctl repair - put back what leads to the current release
+
+Usage: mcpctl repair [--dry-run] [--wait SECONDS | --no-wait] [--detach]
+
+Does what is safe, and nothing else: no source is asked, and no code of the application runs.
+
+  the command         a link on PATH that was replaced or removed leads to its launcher again; a file
+                      that somebody put there is saved with the job, which names the copy
+  the launcher        one that was changed or removed is put back
+  the current release the link that names it is made again, if that release is whole
+  the index           state.json, if a damaged one was set aside, from the jobs' records: pins, holds
+                      and pauses are not in them
+  releases            those that retention does not keep, and that nothing runs from, are removed
+
+What a crash left (a job half done, temporary files) every start of the daemon mends by itself. What
+needs a source, a damaged release, is named: `mcpctl upgrade --force` stages it again.
+
+  --dry-run           show what would be done, and change nothing
+  --wait SECONDS      how long to wait for its turn while another job runs (default: 30)
+  --no-wait           do not wait for its turn: exit 3; the same work, if it is already under way,
+                      is joined and followed to its end
+  --detach            return once it is queued; `mcpctl watch` follows it
+
+Exit codes: 0 mended, or nothing was to be mended; 1 it cannot be mended so, the message says how; 2
+wrong usage; 3 busy; 4 not authorized; 5 no daemon; 6 not yet restored; 130 interrupted (the job goes
+on). Options common to all commands: mcpctl --help
+)";
+
 constexpr std::string_view kStatus = R"(mcpctl status - what is installed, and is it well?
 
 Usage: mcpctl status [--verify]
@@ -256,6 +285,7 @@ constexpr auto kPages = std::to_array<std::pair<std::string_view, std::string_vi
     {"upgrade", kUpgrade},
     {"rollback", kRollback},
     {"check", kCheck},
+    {"repair", kRepair},
     {"status", kStatus},
     {"jobs", kJobs},
     {"logs", kLogs},

@@ -41,6 +41,8 @@ std::string method_of(JobKind kind) {
       return "Rollback";
     case JobKind::kCheck:
       return "Check";
+    case JobKind::kRepair:
+      return "Repair";
   }
   return "";
 }

@@ -70,6 +70,24 @@ void add_checks(const nlohmann::json& reply, const Paint& paint, std::string& te
   text += table(rows, paint);
 }
 
+std::string problems_list(const nlohmann::json& reply, const Paint& paint) {
+  std::string text;
+  for (const nlohmann::json& problem : member_of(reply, "problems")) {
+    text += paint("1;31", "PROBLEM ") + printable(text_of(problem, "what")) + "\n";
+    const std::string remedy = text_of(problem, "remedy");
+    if (!remedy.empty()) text += "  what to do: " + printable(remedy) + "\n";
+  }
+  return text;
+}
+
+std::string repairs_list(const nlohmann::json& repairs, const Paint& paint) {
+  std::string text = paint("1", "Mended: " + std::to_string(repairs.size())) + "\n";
+  for (const nlohmann::json& one : repairs) {
+    if (one.is_string()) text += "  " + printable(one.get<std::string>()) + "\n";
+  }
+  return text;
+}
+
 void add_rest(const nlohmann::json& reply, const Paint& paint, std::string& text) {
   const nlohmann::json& space = member_of(reply, "space");
   if (!space.is_null()) {
@@ -79,11 +97,7 @@ void add_rest(const nlohmann::json& reply, const Paint& paint, std::string& text
   }
   const nlohmann::json& restarts = member_of(reply, "restarts");
   if (!restarts.empty()) text += paint("1", "Restarts: ") + printable(joined(restarts)) + "\n";
-  for (const nlohmann::json& problem : member_of(reply, "problems")) {
-    text += paint("1;31", "PROBLEM ") + printable(text_of(problem, "what")) + "\n";
-    const std::string remedy = text_of(problem, "remedy");
-    if (!remedy.empty()) text += "  what to do: " + printable(remedy) + "\n";
-  }
+  text += problems_list(reply, paint);
 }
 
 /// Whether a plan's message is shown as one of its problems anyway.
@@ -131,6 +145,8 @@ std::string plan_view(const nlohmann::json& reply, const Paint& paint) {
   const std::string message = text_of(reply, "message");
   if (!message.empty() && !is_problem(reply, message)) text += printable(message) + "\n";
   if (flag_of(reply, "nothing_to_do")) return text;
+  const nlohmann::json& repairs = member_of(reply, "repairs");
+  if (!repairs.is_null()) return text + repairs_list(repairs, paint) + problems_list(reply, paint);
   text += paint("1", "From  ") + named(member_of(reply, "from")) + "\n";
   text += paint("1", "To    ") + named(member_of(reply, "to")) + "\n";
   add_files(reply, paint, text);

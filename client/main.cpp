@@ -53,7 +53,7 @@ int run(const Arguments& arguments, Screen& screen) {
   daemon.check_options();
   const int status = run_command(session);
   if (arguments.command == Command::kUpgrade || arguments.command == Command::kRollback ||
-      arguments.command == Command::kCheck) {
+      arguments.command == Command::kCheck || arguments.command == Command::kRepair) {
     return status;  // what a job came to matters more than that its log could not be written
   }
   screen.finish();

@@ -177,10 +177,10 @@ std::string EntryPoints::problem(const EntryPoint& entry) const {
     if (launcher_whole(entry)) return "";
     const auto info = fs_.info(launch);
     if (info && info->type != FileType::kDirectory) {
-      return escape_path(launch) + " is not a directory: remove it, then run 'mcpctl upgrade'";
+      return escape_path(launch) + " is not a directory: remove it, then run 'mcpctl repair'";
     }
     return "the launcher behind " + link +
-           " was changed or removed: run 'mcpctl upgrade' to put it back";
+           " was changed or removed: run 'mcpctl repair' to put it back";
   }
   const Standing standing = at_link(entry);
   const std::string found =
@@ -188,7 +188,7 @@ std::string EntryPoints::problem(const EntryPoint& entry) const {
       : standing.kind == Standing::Kind::kLink
           ? "leads to " + escape_path(standing.target) + ", not to its launcher"
           : "was replaced by something else";
-  return link + " " + found + ": run 'mcpctl upgrade' to put it back";
+  return link + " " + found + ": run 'mcpctl repair' to put it back";
 }
 
 std::vector<std::string> EntryPoints::problems() const {

@@ -1,6 +1,7 @@
 #include "daemon/dry_run.hpp"
 
 #include "daemon/preflight.hpp"
+#include "daemon/problem.hpp"
 #include "proto/error.hpp"
 #include "proto/message_catalogue.hpp"
 
@@ -61,6 +62,7 @@ json checks_of(const PreparedJob& job) {
     }
   };
   const bool upgrade = job.plan.kind == JobKind::kUpgrade;
+  if (job.plan.kind == JobKind::kRepair) return list;  // no code of the application runs
   for (const ManagedUser& user : job.plan.users) {
     if (upgrade) add(job.app->checks, user, "mid-check", false);
     if (upgrade && job.plan.mode == Mode::kFull)
@@ -70,9 +72,25 @@ json checks_of(const PreparedJob& job) {
   return list;
 }
 
-json problems_of(const std::vector<Notice>& notices, const std::string& problem) {
+/// What a repair would mend, as `status` says what is wrong.
+json repairs_of(const JobEnvironment& environment, const PreparedJob& job) {
+  const Tools& tools = environment.tools;
   json list = json::array();
-  if (!problem.empty()) list.push_back({{"what", problem}, {"remedy", ""}});
+  const std::string current = tools.layout.current(job.app->name);
+  if (!ReleaseStore(tools.fs, tools.layout, job.app->name).current()) {
+    list.push_back(escape_path(current) + " is missing: it names " + job.plan.to + " again");
+  }
+  const EntryPoints entry_points(tools.fs, tools.layout, job.app->name, job.app->entry_points,
+                                 tools.launcher);
+  for (const std::string& one : entry_points.problems()) {
+    list.push_back(problem(one).at("what").get<std::string>() + ": it is put back");
+  }
+  return list;
+}
+
+json problems_of(const std::vector<Notice>& notices, const std::string& refusal) {
+  json list = json::array();
+  if (!refusal.empty()) list.push_back({{"what", refusal}, {"remedy", ""}});
   for (const Notice& notice : notices) {
     if (notice.tier != Tier::kWarning && notice.tier != Tier::kError) continue;
     list.push_back({{"what", render_message(notice.id, notice.fields)}, {"remedy", ""}});
@@ -111,26 +129,28 @@ json release_document(const ReleaseInfo& info) {
 }
 
 json describe_dry_run(const JobEnvironment& environment, const PreparedJob& job,
-                      const std::vector<Notice>& notices, const std::string& problem) {
+                      const std::vector<Notice>& notices, const std::string& refusal) {
   const Plan& plan = job.plan;
-  json reply{{"app", job.app->name},
-             {"kind", kind_name(plan.kind)},
-             {"mode", mode_name(plan.mode)},
-             {"nothing_to_do", job.early.has_value()},
-             {"message", job.early ? job.early->message : problem},
-             {"changed_files",
-              job.changes.added.size() + job.changes.changed.size() + job.changes.removed.size()},
-             {"changes", changes_of(job.changes)},
-             {"saves", json::array()},
-             {"checks", json::array()},
-             {"restarts", job.app->services},
-             {"steps", json::array()},
-             {"problems", problems_of(notices, problem)}};
+  json reply{
+      {"app", job.app->name},
+      {"kind", kind_name(plan.kind)},
+      {"mode", mode_name(plan.mode)},
+      {"nothing_to_do", job.early.has_value()},
+      {"message", job.early ? job.early->message : refusal},
+      {"changed_files",
+       job.changes.added.size() + job.changes.changed.size() + job.changes.removed.size()},
+      {"changes", changes_of(job.changes)},
+      {"saves", json::array()},
+      {"checks", json::array()},
+      {"restarts", job.plan.kind == JobKind::kRepair ? json::array() : json(job.app->services)},
+      {"steps", json::array()},
+      {"problems", problems_of(notices, refusal)}};
   if (job.early) return reply;
   reply["from"] = release_or_null(environment, job, plan.from);
   reply["to"] = job.release ? release_document(*job.release) : json();
+  if (plan.kind == JobKind::kRepair) reply["repairs"] = repairs_of(environment, job);
   for (const ManagedUser& user : plan.users) {
-    if (!user.homeless) add_saves(environment, job, user, reply);
+    if (!user.homeless && plan.kind != JobKind::kRepair) add_saves(environment, job, user, reply);
   }
   reply["checks"] = checks_of(job);
   for (const Step& step : plan.steps) reply["steps"].push_back(step_name(step.kind));

@@ -102,7 +102,7 @@ Commit commit_from_json(const json& document) {
 void JobFinisher::update_state(const Plan& plan, const Commit& commit) {
   state_.update([&](State& state) {
     ApplicationState& app = state.applications[plan.app];
-    app.record_switch(commit.history);
+    if (commit.history.kind != JobKind::kRepair) app.record_switch(commit.history);
     const ReleaseStore store(tools_.fs, tools_.layout, plan.app);
     std::erase_if(app.health, [&](const auto& one) { return !store.exists(one.first); });
     state.next_job = std::max(state.next_job, plan.job + 1);

@@ -5,6 +5,7 @@
 #include "daemon/changelog.hpp"
 #include "daemon/durable.hpp"
 #include "daemon/managed_users.hpp"
+#include "daemon/problem.hpp"
 #include "daemon/release_weighing.hpp"
 #include "daemon/source_rights.hpp"
 #include "proto/error.hpp"
@@ -71,8 +72,16 @@ std::vector<JobId> jobs_back_to(const std::vector<HistoryEntry>& history,
 }  // namespace
 
 PreparedJob JobPlanner::prepare(const JobRecord& record) {
-  return record.request.kind == JobKind::kRollback ? prepare_rollback(record)
-                                                   : prepare_upgrade(record);
+  switch (record.request.kind) {
+    case JobKind::kRollback:
+      return prepare_rollback(record);
+    case JobKind::kRepair:
+      return prepare_repair(record);
+    case JobKind::kUpgrade:
+    case JobKind::kCheck:
+      break;
+  }
+  return prepare_upgrade(record);
 }
 
 void JobPlanner::check(const JobRequest& request) const {
@@ -327,6 +336,50 @@ PreparedJob JobPlanner::prepare_rollback(const JobRecord& record) {
   }
   log_.info("rollback.target", {{"release", facts.to == kBefore ? "before adoption" : facts.to}});
   job.plan = plan_rollback(facts);
+  return job;
+}
+
+std::string JobPlanner::release_in_use(const Application& app, const ReleaseStore& store) const {
+  const ApplicationState& state = state_.application(app.name);
+  if (state.left()) return "";
+  const std::string last = state.history.empty() ? "" : state.history.back().to;
+  return store.current().value_or(store.exists(last) ? last : "");
+}
+
+PreparedJob JobPlanner::prepare_repair(const JobRecord& record) {
+  PreparedJob job;
+  job.configuration = environment_.configuration;
+  job.app = &job.configuration->application(record.request.app);
+  const EntryPoints entry_points = entry_points_of(environment_, *job.app);
+  const ReleaseStore store(environment_.tools.fs, environment_.tools.layout, job.app->name);
+  PlanFacts facts = this->facts(record, *job.app, entry_points, store);
+  facts.from = facts.to = release_in_use(*job.app, store);
+  if (facts.to.empty()) {
+    const bool left = state_.application(job.app->name).left();
+    job.early = {
+        Outcome::kNothingToDo,
+        left ? "what stood there before adoption stands there again: nothing is ours to mend"
+             : "nothing is installed, so nothing is to be mended: 'mcpctl upgrade' installs",
+        json::object()};
+    return job;
+  }
+  const std::string& damaged = damage(store, facts.to);
+  if (!damaged.empty()) {
+    const std::string what =
+        "release " + facts.to + " is damaged (" + damaged + "): " + kMendRelease;
+    if (facts.current.empty() || !facts.entry_points) {
+      throw Error(Code::kRefused, what, {{"reason", "damaged"}});
+    }
+    log_.warning("repair.left", {{"what", what}});
+  }
+  if (facts.current == facts.to && !facts.entry_points) {
+    job.early = {Outcome::kNothingToDo,
+                 "nothing is to be mended: the command, its launcher and the release are whole",
+                 json::object()};
+    return job;
+  }
+  job.release = store.describe(facts.to);
+  job.plan = plan_repair(facts);
   return job;
 }
 

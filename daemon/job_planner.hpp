@@ -55,6 +55,9 @@ class JobPlanner {
  private:
   PreparedJob prepare_upgrade(const JobRecord& record);
   PreparedJob prepare_rollback(const JobRecord& record);
+  PreparedJob prepare_repair(const JobRecord& record);
+  /// The release that `current` names, or did before the link was lost.
+  std::string release_in_use(const Application& app, const ReleaseStore& store) const;
   std::string location(const JobRequest& request, const Application& app,
                        const EntryPoints& entry_points) const;
   std::unique_ptr<SourceSession> open_source(const JobRequest& request, const Application& app,

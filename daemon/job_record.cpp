@@ -15,16 +15,12 @@ using nlohmann::json;
 
 constexpr std::uint64_t kMaxRecordBytes = 4 << 20;
 
-JobKind kind_from(const std::string& name) {
-  return name == "rollback" ? JobKind::kRollback
-         : name == "check"  ? JobKind::kCheck
-                            : JobKind::kUpgrade;
-}
-
 JobRecord record_from_json(const json& document) {
   JobRecord record;
   record.id = document.at("job");
-  record.request = job_request_from_json(kind_from(document.at("kind")), document.at("request"));
+  const auto kind = kind_from(document.at("kind").get_ref<const std::string&>());
+  if (!kind) throw Error(Code::kCorrupt, "names an unknown kind of job");
+  record.request = job_request_from_json(*kind, document.at("request"));
   record.uid = document.at("uid");
   record.by = document.at("by");
   if (document.contains("login_uid")) record.login_uid = document.at("login_uid");

@@ -8,6 +8,7 @@
 #include "daemon/dry_run.hpp"
 #include "daemon/preflight.hpp"
 #include "daemon/release_health.hpp"
+#include "daemon/retention.hpp"
 #include "daemon/summary.hpp"
 #include "proto/error.hpp"
 
@@ -94,6 +95,7 @@ bool JobRunner::run_switch(const JobRecord& record, JobLog& log, const Cancellat
   }
   remember_findings(record.request.app, planner);
   if (job.early) {
+    if (record.request.kind == JobKind::kRepair) tidy_up(*job.app, log);
     finisher().record_result(record.id, *job.early, log);
     return true;
   }
@@ -173,6 +175,12 @@ void JobRunner::remember_health(const std::string& app, const JobResult& checked
   state_.update([&](State& changed) {
     changed.applications[app].health[release] = {whole, checked.message, now()};
   });
+}
+
+void JobRunner::tidy_up(const Application& app, JobLog& log) {
+  log.enter(Phase::kPrune);
+  prune(environment_.tools.fs, environment_.tools.layout, app.name, *state_.get(),
+        environment_.configuration->retention, log);
 }
 
 void JobRunner::run_check(const JobRecord& record, JobLog& log, const Cancellation& cancellation) {

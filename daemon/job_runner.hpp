@@ -32,6 +32,8 @@ class JobRunner {
   bool undo(StepContext& context, Transaction& transaction, const class Error& error,
             const PreparedJob& job);
   JobFinisher finisher() const;
+  /// What a repair does where no job did: removes releases and records that nothing needs.
+  void tidy_up(const Application& app, JobLog& log);
   /// What the plan's making found: the newest release of the source, and damaged releases.
   void remember_findings(const std::string& app, const JobPlanner& planner);
   /// Whether a check found the release's files whole, if that is news.

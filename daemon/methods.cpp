@@ -108,9 +108,9 @@ Answer cancel(const Context& context) {
 }
 
 Answer plan(const Context& context) {
-  constexpr std::array kKinds{JobKind::kUpgrade, JobKind::kRollback};
+  constexpr std::array kKinds{JobKind::kUpgrade, JobKind::kRollback, JobKind::kRepair};
   Parameters parameters(context.call.parameters);
-  const auto kind = parameters.choice("kind", {"upgrade", "rollback"});
+  const auto kind = parameters.choice("kind", {"upgrade", "rollback", "repair"});
   if (!kind) throw invalid_parameter("kind", "is missing");
   nlohmann::json rest = context.call.parameters;
   rest.erase("kind");
@@ -169,6 +169,7 @@ constexpr auto kMethods = std::to_array<Method>({
     {"Upgrade", Where::kShort, [](const Context& c) { return submit(c, JobKind::kUpgrade); }},
     {"Rollback", Where::kShort, [](const Context& c) { return submit(c, JobKind::kRollback); }},
     {"Check", Where::kShort, [](const Context& c) { return submit(c, JobKind::kCheck); }},
+    {"Repair", Where::kShort, [](const Context& c) { return submit(c, JobKind::kRepair); }},
     {"Watch", Where::kServer, watch},
     {"Cancel", Where::kShort, cancel},
     {"Plan", Where::kLong, plan},

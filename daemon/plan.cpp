@@ -161,7 +161,9 @@ Plan read_plan(const json& document) {
   Plan plan;
   plan.job = document.at("job");
   plan.app = document.at("app");
-  plan.kind = document.at("kind") == "rollback" ? JobKind::kRollback : JobKind::kUpgrade;
+  const auto kind = kind_from(document.at("kind").get_ref<const std::string&>());
+  if (!kind) throw Error(Code::kCorrupt, "the journal's plan is of an unknown kind of job");
+  plan.kind = *kind;
   plan.mode = document.at("mode") == "full" ? Mode::kFull : Mode::kQuick;
   plan.from = document.at("from");
   plan.to = document.at("to");
@@ -227,6 +229,13 @@ Plan plan_rollback(const PlanFacts& facts) {
              for_users(facts, facts.limits.home)));
   }
   add_end(plan, facts);
+  return plan;
+}
+
+Plan plan_repair(const PlanFacts& facts) {
+  Plan plan = outline(facts);
+  if (facts.current != facts.to) add_activate(plan, facts);
+  add_entry_points(plan, facts);
   return plan;
 }
 

@@ -86,5 +86,7 @@ struct PlanFacts {
 
 Plan plan_upgrade(const PlanFacts& facts);
 Plan plan_rollback(const PlanFacts& facts);
+/// `to` is the release that is, or was, current.
+Plan plan_repair(const PlanFacts& facts);
 
 }  // namespace mcpu

@@ -181,6 +181,7 @@ void check_services(const JobEnvironment& environment, const PreparedJob& job,
 }  // namespace
 
 std::uint64_t required_bytes(const PreparedJob& job) {
+  if (job.plan.kind == JobKind::kRepair) return kJobBytes;
   const Limits& limits = job.configuration->limits;
   const bool full = job.plan.mode == Mode::kFull;
   return std::max(full ? limits.full_free_bytes : limits.quick_free_bytes,
@@ -189,7 +190,7 @@ std::uint64_t required_bytes(const PreparedJob& job) {
 
 void preflight(const JobEnvironment& environment, const PreparedJob& job, JobLog& log,
                const Cancellation* cancellation) {
-  check_services(environment, job, cancellation);
+  if (job.plan.kind != JobKind::kRepair) check_services(environment, job, cancellation);
   for (const EntryPoint& entry : job.app->entry_points) {
     check_link_directory(environment, job, entry);
   }

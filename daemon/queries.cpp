@@ -130,7 +130,7 @@ json Queries::application(const Application& app, bool verify) const {
     if (possession.installed && possession.current.empty()) {
       document["problems"].push_back(
           problem(escape_path(tools.layout.current(app.name)) +
-                  ", which names the release in use, is missing: run 'mcpctl upgrade'"));
+                  ", which names the release in use, is missing: run 'mcpctl repair'"));
     }
     add_copies(app, document);
     // Last, because a release that cannot be read hides nothing of the rest.

@@ -96,7 +96,7 @@ std::optional<std::string> ReleaseStore::current() const {
   const auto info = fs_.info(link);
   if (!info) return std::nullopt;
   if (info->type != FileType::kLink) {
-    throw Error(Code::kCorrupt, link + " is not a link: move it away, then run 'mcpctl upgrade'",
+    throw Error(Code::kCorrupt, link + " is not a link: move it away, then run 'mcpctl repair'",
                 {{"file", link}});
   }
   return base_name("/" + fs_.read_link(link));

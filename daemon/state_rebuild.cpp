@@ -12,9 +12,10 @@ std::string detail(const JobRecord& record, const char* name) {
 }
 
 bool is_switch(const JobRecord& record) {
-  return record.request.kind != JobKind::kCheck && record.result &&
-         record.result->outcome == Outcome::kDone && !detail(record, "to").empty() &&
-         !detail(record, "app").empty();
+  const bool switches =
+      record.request.kind == JobKind::kUpgrade || record.request.kind == JobKind::kRollback;
+  return switches && record.result && record.result->outcome == Outcome::kDone &&
+         !detail(record, "to").empty() && !detail(record, "app").empty();
 }
 
 }  // namespace

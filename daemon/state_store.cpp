@@ -18,9 +18,10 @@ constexpr std::uint64_t kMaxStateBytes = 16 << 20;
 /// Far more than any way back reaches: older releases are pruned.
 constexpr std::size_t kMaxHistory = 100;
 
-JobKind kind_from(const std::string& name) {
-  return name == "rollback" ? JobKind::kRollback : JobKind::kUpgrade;
-}
+constexpr const char* kMendState =
+    ": put a good copy in its place, or run 'mcpctl repair' to make it again from the jobs' records";
+constexpr const char* kLoss =
+    ": the history was made again from the jobs' records, but pins, holds and pauses are lost";
 
 json to_json(const Hold& hold) {
   return {{"reason", hold.reason}, {"since", format_time(hold.since)}};
@@ -82,7 +83,8 @@ HistoryEntry history_from_json(const json& document) {
   HistoryEntry entry;
   entry.job = document.at("job");
   entry.time = parse_time(document.at("time").get<std::string>());
-  entry.kind = kind_from(document.at("kind"));
+  entry.kind =
+      kind_from(document.at("kind").get_ref<const std::string&>()).value_or(JobKind::kUpgrade);
   entry.mode = document.at("mode") == "full" ? Mode::kFull : Mode::kQuick;
   entry.from = document.at("from");
   entry.to = document.at("to");
@@ -157,16 +159,12 @@ void StateStore::load_missing() {
   const std::string prefix = base_name(path) + ".corrupt-";
   for (const std::string& name : fs_.list(layout_.state)) {
     if (!name.starts_with(prefix)) continue;
-    damage_ = path + " is missing, and a damaged one was set aside as " + name +
-              ": put a good copy in its place, or remove " + name +
-              " to go on with what the jobs' records tell";
+    damage_ = path + " is missing, and a damaged one was set aside as " + name + kMendState;
+    aside_ = true;
   }
   if (!damage_.empty()) return;
   State rebuilt = state_from_records(JobRecords(fs_, layout_));
-  if (!rebuilt.applications.empty()) {
-    loss_ = path + " is missing: the history was made again from the jobs' records, but pins, " +
-            "holds and pauses are lost";
-  }
+  if (!rebuilt.applications.empty()) loss_ = path + " is missing" + kLoss;
   state_ = std::make_shared<State>(std::move(rebuilt));
 }
 
@@ -189,9 +187,8 @@ void StateStore::load() {
   }
   damage_ = path + " cannot be read (" + reason + ")";
   try {
-    const std::string aside = set_aside(fs_, path);
-    damage_ += "; set aside as " + aside + ": put a good copy in its place, or remove " +
-               base_name(aside) + " to go on with what the jobs' records tell";
+    damage_ += "; set aside as " + set_aside(fs_, path) + kMendState;
+    aside_ = true;
   } catch (const Error& error) {
     damage_ += std::string("; it could not be set aside either: ") + error.what();
   }
@@ -205,6 +202,22 @@ std::shared_ptr<const State> StateStore::get() const {
 std::string StateStore::damage() const {
   const std::lock_guard lock(mutex_);
   return damage_;
+}
+
+bool StateStore::can_rebuild() const {
+  const std::lock_guard lock(mutex_);
+  return aside_;
+}
+
+void StateStore::rebuild() {
+  const std::lock_guard serial(update_mutex_);
+  auto rebuilt = std::make_shared<State>(state_from_records(JobRecords(fs_, layout_)));
+  write_durably(fs_, layout_.state_file(), to_json(*rebuilt).dump(1) + "\n", 0600);
+  const std::lock_guard lock(mutex_);
+  state_ = std::move(rebuilt);
+  damage_.clear();
+  aside_ = false;
+  loss_ = layout_.state_file() + " was damaged" + kLoss;
 }
 
 std::string StateStore::loss() const {

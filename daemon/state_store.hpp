@@ -87,6 +87,11 @@ class StateStore {
   void update(const std::function<void(State&)>& change);
   /// What is damaged and what to do; empty: all is well.
   std::string damage() const;
+  /// Whether the damaged state lies aside, so that rebuild() can make it again.
+  bool can_rebuild() const;
+  /// Makes a damaged state again from the jobs' records, durably; `loss()` says what is not in it.
+  /// The damaged file stays aside. REQUIRES: can_rebuild().
+  void rebuild();
   /// What is not known any more; empty: nothing is lost.
   std::string loss() const;
 
@@ -100,6 +105,7 @@ class StateStore {
   std::mutex update_mutex_;
   std::shared_ptr<const State> state_;
   std::string damage_;
+  bool aside_ = false;  ///< what is damaged lies under another name
   std::string loss_;
 };
 

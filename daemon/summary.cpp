@@ -31,6 +31,16 @@ std::string next_line(const PreparedJob& job) {
   return "'mcpctl rollback' goes back to " + job.plan.from;
 }
 
+/// It switches nothing: it is no part of the history.
+Commit summarize_repair(const JobRecord& record, const Plan& plan) {
+  Commit commit;
+  commit.result = {Outcome::kDone,
+                   "mended: the command runs " + plan.to + " again",
+                   {{"app", plan.app}, {"release", plan.to}}};
+  commit.history = {plan.job, now(), plan.kind, plan.mode, plan.from, plan.to, record.by};
+  return commit;
+}
+
 }  // namespace
 
 Commit summarize(const JobRecord& record, const PreparedJob& job, const StepContext& context,
@@ -38,6 +48,7 @@ Commit summarize(const JobRecord& record, const PreparedJob& job, const StepCont
   const Plan& plan = job.plan;
   const Layout& layout = context.tools.layout;
   Commit commit;
+  if (plan.kind == JobKind::kRepair) return summarize_repair(record, plan);
   const bool rollback = plan.kind == JobKind::kRollback;
   commit.result.outcome = Outcome::kDone;
   commit.result.message = (rollback ? "rolled back to " : "upgraded to ") + shown(plan.to) +

@@ -132,10 +132,10 @@ std::string UpgradeService::pending_for(const Peer& peer) const {
   return pending_text(*pending_recovery_, !uid || mcpu::may_see(access_, *uid, peer));
 }
 
-void UpgradeService::refuse_if_damaged(const Peer& peer) {
+void UpgradeService::refuse_if_damaged(const Peer& peer, bool may_rebuild) {
   if (!pending_for(peer).empty()) queue_.retry_recovery(kRetryWait);
   const std::string pending = pending_for(peer);
-  std::string reason = state_.damage();
+  std::string reason = may_rebuild && state_.can_rebuild() ? "" : state_.damage();
   if (reason.empty()) {
     const std::lock_guard lock(mutex_);
     reason = journal_damage_;
@@ -203,7 +203,7 @@ Ticket UpgradeService::submit(const JobRequest& asked, const Peer& peer) {
     return {same->job, "joined", same->position, wait};
   }
   if (auto earlier = earlier_job(request)) return *earlier;
-  refuse_if_damaged(peer);
+  refuse_if_damaged(peer, request.kind == JobKind::kRepair);
   const auto state = state_.get();
   JobLog unheard;
   JobPlanner(environment, *state, unheard, nullptr).check(request);
@@ -350,11 +350,12 @@ void UpgradeService::run_job(QueuedJob& job) {
                                 {"mode", manner_name(record.request)},
                                 {"app", record.request.app},
                                 {"owner", record.by}});
-  if (const std::string loss = state_.loss(); !loss.empty()) {
-    job.log->warning("state.rebuilt", {{"loss", loss}});
-  }
   std::string failure;
   try {
+    if (record.request.kind == JobKind::kRepair && state_.can_rebuild()) state_.rebuild();
+    if (const std::string loss = state_.loss(); !loss.empty()) {
+      job.log->warning("state.rebuilt", {{"loss", loss}});
+    }
     results_.store();
     records_.write(record);
     JobRunner runner(environment, state_, events_);

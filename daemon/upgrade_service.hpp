@@ -60,7 +60,7 @@ class UpgradeService final : public Service {
   JobEnvironment environment() const;
   Access access() const;
   /// Tries a pending recovery again first: what kept it pending may be gone.
-  void refuse_if_damaged(const Peer& peer);
+  void refuse_if_damaged(const Peer& peer, bool may_rebuild = false);
   /// Why the recovery is pending, as this peer may know it; empty: it is not.
   std::string pending_for(const Peer& peer) const;
   JobRecord make_record(const JobRequest& request, const Peer& peer) const;

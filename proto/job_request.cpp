@@ -1,5 +1,6 @@
 #include "proto/job_request.hpp"
 
+#include <algorithm>
 #include <array>
 #include <tuple>
 
@@ -15,6 +16,7 @@ constexpr std::size_t kReleaseBytes = 256;
 constexpr std::size_t kRequestIdBytes = 128;
 constexpr std::uint64_t kWaitSeconds = 24 * 60 * 60;
 
+constexpr std::array<std::string_view, 4> kKinds{"upgrade", "rollback", "check", "repair"};
 constexpr std::array<std::string_view, 7> kOutcomes{
     "done", "nothing_to_do", "failed", "refused", "cancelled", "expired", "not_restored"};
 
@@ -72,21 +74,19 @@ void put_work(nlohmann::json& json, const JobRequest& request) {
     case JobKind::kCheck:
       put_flag(json, "deep", request.deep);
       return;
+    case JobKind::kRepair:
+      return;
   }
 }
 
 }  // namespace
 
-std::string_view kind_name(JobKind kind) {
-  switch (kind) {
-    case JobKind::kUpgrade:
-      return "upgrade";
-    case JobKind::kRollback:
-      return "rollback";
-    case JobKind::kCheck:
-      return "check";
-  }
-  return "unknown";
+std::string_view kind_name(JobKind kind) { return kKinds.at(static_cast<std::size_t>(kind)); }
+
+std::optional<JobKind> kind_from(std::string_view name) {
+  const auto found = std::ranges::find(kKinds, name);
+  if (found == kKinds.end()) return std::nullopt;
+  return static_cast<JobKind>(found - kKinds.begin());
 }
 
 std::string_view mode_name(Mode mode) { return mode == Mode::kQuick ? "quick" : "full"; }
@@ -131,6 +131,8 @@ JobRequest job_request_from_json(JobKind kind, const nlohmann::json& json) {
       break;
     case JobKind::kCheck:
       request.deep = parameters.flag("deep");
+      break;
+    case JobKind::kRepair:
       break;
   }
   read_waiting(parameters, request);

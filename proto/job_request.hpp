@@ -9,16 +9,19 @@
 
 namespace mcpu {
 
-enum class JobKind { kUpgrade, kRollback, kCheck };
+enum class JobKind { kUpgrade, kRollback, kCheck, kRepair };
 enum class Mode { kQuick, kFull };
 /// What a rollback does with configuration files: by their «after» hash, always, never.
 enum class ConfigPolicy { kAuto, kAlways, kNever };
 
-std::string_view kind_name(JobKind kind);  ///< "upgrade", "rollback", "check"
-std::string_view mode_name(Mode mode);     ///< "quick", "full"
+std::string_view kind_name(JobKind kind);  ///< "upgrade", "rollback", "check", "repair"
+/// Reverse of kind_name; empty for an unknown name.
+std::optional<JobKind> kind_from(std::string_view name);
+std::string_view mode_name(Mode mode);  ///< "quick", "full"
 std::string_view policy_name(ConfigPolicy policy);
 
-/// Everything a caller can ask of a job; the parameters of Upgrade, Rollback, Check and Plan.
+/// Everything a caller can ask of a job; the parameters of Upgrade, Rollback, Check,
+/// Repair and Plan.
 struct JobRequest {
   JobKind kind = JobKind::kUpgrade;
   std::string app;  ///< empty: the default application

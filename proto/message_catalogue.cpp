@@ -81,6 +81,8 @@ constexpr auto kMessages = std::to_array<Message>({
      "{release} is held ({reason}); upgrading to it because it was asked for"},
     {"release.unreadable",
      "{release} is damaged ({reason}): it is left all the same, and nothing is compared with it"},
+    {"repair.left", "not mended: {what}"},
+    {"repair.removed", "removed {path}, which nothing needs"},
     {"resolve.release", "release {release} is version {version} from {origin}"},
     {"resolve.up_to_date", "already up to date: {release}"},
     {"rollback.held",

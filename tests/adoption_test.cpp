@@ -86,11 +86,11 @@ TEST_CASE("somebody's own link stays, and is named") {
   REQUIRE(scene.entries.problems().size() == 1);
   CHECK(
       scene.entries.problems()[0] ==
-      "/usr/local/bin/app leads to /opt/mine, not to its launcher: run 'mcpctl upgrade' to put it "
+      "/usr/local/bin/app leads to /opt/mine, not to its launcher: run 'mcpctl repair' to put it "
       "back");
   scene.machine.fs().remove_file(Machine::kLink);
   CHECK(scene.entries.problems()[0] ==
-        "/usr/local/bin/app is missing: run 'mcpctl upgrade' to put it back");
+        "/usr/local/bin/app is missing: run 'mcpctl repair' to put it back");
 }
 
 TEST_CASE("a launcher that was changed is a problem, and made whole") {

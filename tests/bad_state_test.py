@@ -53,7 +53,7 @@ class BadState(UnchangedCase):
         [aside] = self.aside()
         self.assertEqual(content, aside.read_bytes())
         self.assertIn(str(self.file), self.problems()[0]["what"])
-        self.assertIn(aside.name, self.problems()[0]["remedy"])
+        self.assertIn(aside.name, self.problems()[0]["what"])
         self.assert_changes_are_refused()
         self.daemon.restart()  # it is remembered
         self.assertEqual([aside], self.aside())
@@ -67,7 +67,7 @@ class BadState(UnchangedCase):
     def test_what_is_wrong_and_what_to_do_are_told_apart(self):
         self.start_with(b"{broken")
         [problem] = self.problems()
-        self.assertRegex(problem["remedy"], r"^put a good copy in its place, or remove state\.json")
+        self.assertRegex(problem["remedy"], "^put a good copy in its place, or run 'mcpctl repair'")
         self.assertIn("cannot be read", problem["what"])
         self.assertNotIn("json.exception", problem["what"] + problem["remedy"])
 

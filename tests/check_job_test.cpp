@@ -72,7 +72,7 @@ TEST_CASE("a command on PATH that was overwritten is a problem with its remedy")
   const JobResult result = engine.run(check_request());
   CHECK(result.outcome == Outcome::kFailed);
   CHECK(contains(result.message, "/usr/local/bin/app was replaced by something else"));
-  CHECK(contains(result.message, "'mcpctl upgrade'"));
+  CHECK(contains(result.message, "'mcpctl repair'"));
 }
 
 TEST_CASE("deep checks run only when they are asked for") {

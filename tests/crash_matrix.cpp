@@ -68,6 +68,14 @@ Machine with_replaced_command() {
   return one;
 }
 
+/// What leads to the current release is gone.
+Machine with_lost_links() {
+  Machine one(with_replaced_command());
+  one.fs().remove_file(one.layout().launcher("app", "app"));
+  one.fs().remove_file(one.layout().current("app"));
+  return one;
+}
+
 /// How many cases there were, by their kind.
 struct Counts {
   std::uint64_t stops = 0, failures = 0, in_recovery = 0;
@@ -140,5 +148,10 @@ TEST_CASE("quick upgrade") { run(with_little_retention, upgrade_request(), 3); }
 TEST_CASE("full upgrade") { run(adopted_with_everything, full_request(), 2); }
 TEST_CASE("broken release") { run(with_broken_release, upgrade_request(), 3, Outcome::kFailed); }
 TEST_CASE("replaced command") { run(with_replaced_command, upgrade_request(), 3); }
+TEST_CASE("repair") {
+  JobRequest request = upgrade_request();
+  request.kind = JobKind::kRepair;
+  run(with_lost_links, request, 3);
+}
 TEST_CASE("rollback") { run(upgraded, rollback_request(), 3); }
 TEST_CASE("rollback to before") { run(adopted_with_everything, rollback_request(kBefore), 2); }

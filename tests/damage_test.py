@@ -37,7 +37,7 @@ class Damage(UnchangedCase):
         printed = self.mcpctl("status", status=1)
         self.assertNotIn("nothing installed", printed)
         self.assertRegex(printed, f"PROBLEM .*{current}.* is missing")
-        self.assertIn("what to do: run 'mcpctl upgrade", printed)
+        self.assertIn("what to do: run 'mcpctl repair", printed)
         self.mcpctl("upgrade")
         self.assertIn("hello from demo 1.0.0", self.sandbox.demo().stdout)
         self.assertIn("demo  ok", self.mcpctl("status"))

@@ -41,10 +41,10 @@ TEST_CASE("a link that is gone or leads elsewhere is a problem that an upgrade m
   Machine machine(installed_machine());
   machine.fs().remove_file(Machine::kLink);
   CHECK(shown(machine).state == "absent");
-  CHECK(contains(shown(machine).remedy, "'mcpctl upgrade'"));
+  CHECK(contains(shown(machine).remedy, "'mcpctl repair'"));
   machine.write(Machine::kLink, "an old backup", 0755);
   CHECK(shown(machine).state == "foreign");
-  CHECK(contains(shown(machine).remedy, "'mcpctl upgrade'"));
+  CHECK(contains(shown(machine).remedy, "'mcpctl repair'"));
 }
 
 TEST_CASE("where no upgrade would replace what stands there, the remedy is another one") {
@@ -66,5 +66,5 @@ TEST_CASE("a command whose launcher or whose release is gone is broken") {
   CHECK(contains(shown(machine).what, "launcher"));
   machine.fs().remove_directory(machine.layout().launch("app"));
   machine.fs().make_link("/nowhere", machine.layout().launch("app"));
-  CHECK(contains(shown(machine).remedy, "remove it, then run 'mcpctl upgrade'"));
+  CHECK(contains(shown(machine).remedy, "remove it, then run 'mcpctl repair'"));
 }

@@ -66,7 +66,7 @@ TEST_CASE("a command that was overwritten is a problem with its remedy") {
   const json app = Asking(machine).app();
   CHECK(app.at("entry_points").at(0).at("state") != "ok");
   REQUIRE(names(app.at("problems"), "/usr/local/bin/app was replaced by something else"));
-  CHECK(contains(app.at("problems").at(0).at("remedy"), "'mcpctl upgrade'"));
+  CHECK(contains(app.at("problems").at(0).at("remedy"), "'mcpctl repair'"));
 }
 
 TEST_CASE("a link into the launcher that lost its launcher is a problem") {
