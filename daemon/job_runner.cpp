@@ -5,6 +5,7 @@
 
 #include "daemon/check_job.hpp"
 #include "daemon/check_steps.hpp"
+#include "daemon/denied_releases.hpp"
 #include "daemon/dry_run.hpp"
 #include "daemon/preflight.hpp"
 #include "daemon/release_health.hpp"

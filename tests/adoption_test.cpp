@@ -84,10 +84,9 @@ TEST_CASE("somebody's own link stays, and is named") {
   CHECK(scene.entries.put_back(scene.record) == std::vector<std::string>{Machine::kLink});
   CHECK(scene.standing().target == "/opt/mine");
   REQUIRE(scene.entries.problems().size() == 1);
-  CHECK(
-      scene.entries.problems()[0] ==
-      "/usr/local/bin/app leads to /opt/mine, not to its launcher: run 'mcpctl repair' to put it "
-      "back");
+  CHECK(scene.entries.problems()[0] ==
+        "/usr/local/bin/app leads to /opt/mine, not to its launcher: run 'mcpctl repair' to put it "
+        "back");
   scene.machine.fs().remove_file(Machine::kLink);
   CHECK(scene.entries.problems()[0] ==
         "/usr/local/bin/app is missing: run 'mcpctl repair' to put it back");

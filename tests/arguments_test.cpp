@@ -18,7 +18,7 @@ Arguments parsed(const std::vector<std::string>& words) {
 }
 
 /// The message of the usage error that these words are.
-std::string refused(const std::vector<std::string>& words) {
+std::string refusal(const std::vector<std::string>& words) {
   try {
     parse_command_line(words);
   } catch (const Error& error) {
@@ -98,24 +98,24 @@ TEST_CASE("options that contradict each other are refused") {
                                              {"--user", "status", "--system"},
                                              {"status", "-v", "-q"}}) {
     CAPTURE(words);
-    CHECK(says(refused(words), "exclude"));
+    CHECK(says(refusal(words), "exclude"));
   }
 }
 
 TEST_CASE("a misspelt word is named, with the one that was probably meant") {
-  CHECK(says(refused({"upgrade", "--forse"}), "unknown option --forse, did you mean --force?"));
-  CHECK(says(refused({"upgrade", "--usr"}), "did you mean --user?"));
-  CHECK(says(refused({"upgrad"}), "unknown command upgrad, did you mean upgrade?"));
-  CHECK(says(refused({"config", "shwo"}), "did you mean show?"));
-  CHECK(says(refused({"upgrade", "now"}), "unexpected word now"));
-  CHECK(says(refused({"status", "jobs"}), "jobs"));
-  CHECK(says(refused({"logs", "abc"}), "abc"));
-  CHECK(says(refused({"upgrade", "--forse"}), "see mcpctl upgrade --help"));
-  CHECK(says(refused({}), "a command is needed"));
-  CHECK(says(refused({"config"}), "show and validate"));
-  CHECK(says(refused({"pin"}), "RELEASE"));
-  CHECK(says(refused({"upgrade", "--wait"}), "--wait needs a value; see"));
-  CHECK(says(refused({"status", "--app"}), "--app needs a value; see"));
+  CHECK(says(refusal({"upgrade", "--forse"}), "unknown option --forse, did you mean --force?"));
+  CHECK(says(refusal({"upgrade", "--usr"}), "did you mean --user?"));
+  CHECK(says(refusal({"upgrad"}), "unknown command upgrad, did you mean upgrade?"));
+  CHECK(says(refusal({"config", "shwo"}), "did you mean show?"));
+  CHECK(says(refusal({"upgrade", "now"}), "unexpected word now"));
+  CHECK(says(refusal({"status", "jobs"}), "jobs"));
+  CHECK(says(refusal({"logs", "abc"}), "abc"));
+  CHECK(says(refusal({"upgrade", "--forse"}), "see mcpctl upgrade --help"));
+  CHECK(says(refusal({}), "a command is needed"));
+  CHECK(says(refusal({"config"}), "show and validate"));
+  CHECK(says(refusal({"pin"}), "RELEASE"));
+  CHECK(says(refusal({"upgrade", "--wait"}), "--wait needs a value; see"));
+  CHECK(says(refusal({"status", "--app"}), "--app needs a value; see"));
 }
 
 TEST_CASE("impossible values are refused") {
@@ -129,7 +129,7 @@ TEST_CASE("impossible values are refused") {
                                                                  {"cancel", "-3"},
                                                                  {"status", "--app"}}) {
     CAPTURE(words);
-    CHECK(refused(words) != "accepted");
+    CHECK(refusal(words) != "accepted");
   }
 }
 
@@ -148,7 +148,7 @@ TEST_CASE("every command and every option is explained by its help") {
   }
   CHECK(help({"help"}) == help({"-h"}));
   CHECK(says(help({"help", "config", "show"}), "config validate"));
-  CHECK(says(refused({"help", "nothing"}), "no help for nothing"));
+  CHECK(says(refusal({"help", "nothing"}), "no help for nothing"));
   CHECK(help({"--version"}) == "mcpctl " MCPU_VERSION "\n");
   CHECK(help({"--version", "--json"}) == "{\"version\":\"" MCPU_VERSION "\"}\n");
   CHECK(says(help({"upgrade", "--json", "--help"}), "Usage"));

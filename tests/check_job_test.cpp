@@ -5,6 +5,7 @@
 #include <atomic>
 #include <mutex>
 
+#include "daemon/denied_releases.hpp"
 #include "tests/job_story.hpp"
 
 using namespace mcpu;

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "daemon/denied_releases.hpp"
 #include "tests/job_story.hpp"
 
 using namespace mcpu;

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "daemon/denied_releases.hpp"
 #include "tests/job_story.hpp"
 
 using namespace mcpu;

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "daemon/denied_releases.hpp"
 #include "tests/job_story.hpp"
 
 using namespace mcpu;
