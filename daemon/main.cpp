@@ -103,9 +103,8 @@ class Daemon {
     UpgradeService service(tools(), instance_, configuration_);
     service.events().on_stored([](const StoredEvent& one) { show(one.event); });
     service.start();
-    const int code = options.offline == DaemonOptions::Offline::kRecover
-                         ? recover_offline(service)
-                         : roll_back_offline(service, options.app, options.to);
+    const int code = options.recover ? recover_offline(service)
+                                     : roll_back_offline(service, options.app, options.to);
     service.stop();
     return code;
   }
@@ -133,7 +132,7 @@ class Daemon {
     try {
       return load();
     } catch (const Error& error) {
-      if (options.offline != DaemonOptions::Offline::kRecover) throw;
+      if (!options.recover) throw;
       spdlog::warn("{}; going on with the built-in values", error.what());
       return std::make_shared<const Configuration>(default_configuration(instance_.link_directory));
     }
@@ -227,7 +226,7 @@ int serve(const DaemonOptions& options, const Instance& instance) {
   const std::string log_file = options.on_demand ? instance.layout.state + "/daemon.log" : "";
   set_up_diagnostics(log_file, options.verbose);
   Daemon daemon(options, instance);
-  if (options.offline != DaemonOptions::Offline::kNothing) return daemon.work_offline(options);
+  if (options.recover || options.rollback) return daemon.work_offline(options);
   daemon.run();
   spdlog::info("stopped");
   return 0;

@@ -36,10 +36,11 @@ void describe(CLI::App& app, DaemonOptions& options) {
       ->needs(check);
   app.add_flag("--on-demand", options.on_demand,
                "Started by mcpctl: write diagnostics to a file in the state directory");
-  auto* recover = app.add_flag(
-      "--recover", "Finish or undo what an interrupted job left, without serving anybody, and end");
+  auto* recover =
+      app.add_flag("--recover", options.recover,
+                   "Finish or undo what an interrupted job left, without serving anybody, and end");
   auto* rollback =
-      app.add_flag("--rollback",
+      app.add_flag("--rollback", options.rollback,
                    "Recover, then go back to the release before, without serving anybody, and end");
   rollback->excludes(recover)->excludes(check);
   recover->excludes(check);
@@ -71,8 +72,6 @@ ParsedOptions parse_daemon_options(int argc, const char* const* argv, bool is_ro
   } catch (const CLI::ParseError& result) {
     return {{}, app.exit(result) == 0 ? 0 : kUsage};
   }
-  if (app.count("--recover") > 0) options.offline = DaemonOptions::Offline::kRecover;
-  if (app.count("--rollback") > 0) options.offline = DaemonOptions::Offline::kRollback;
   if (!options.instance.user && !options.instance.system)
     (is_root ? options.instance.system : options.instance.user) = true;
   return {options, 0};

@@ -14,9 +14,8 @@ struct DaemonOptions {
   bool check_config = false;
   bool json = false;  ///< check_config: the verdict as one JSON object on standard output
   bool verbose = false;
-  /// What is done without a socket, and then the program ends.
-  enum class Offline { kNothing, kRecover, kRollback };
-  Offline offline = Offline::kNothing;
+  bool recover = false;           ///< end what was interrupted, without a socket, and end
+  bool rollback = false;          ///< recover, roll back, and end
   std::string app;                ///< rollback: of which application; empty: the only one
   std::optional<std::string> to;  ///< rollback: a release, version or "before"
   std::string program_directory;  ///< where the worker programs are; empty: found by itself

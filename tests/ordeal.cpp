@@ -208,9 +208,10 @@ std::string live_with(Machine& machine, const Failure& failure, std::uint64_t ca
   return "";
 }
 
-/// The next start, without the failure.
+/// The next start, without the failure: after a power cut, since what a job said before it must be
+/// true even though a sync had failed.
 void settle(Machine& machine, const Alternatives& alternatives) {
-  machine.fs().restart(Loss::kNothing);
+  machine.fs().restart(Loss::kUnsynced);
   alternatives.check_running(machine);
   Engine engine(machine);
   const bool recovered = engine.recover();
