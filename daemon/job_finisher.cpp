@@ -202,7 +202,7 @@ void JobFinisher::record_result(JobId job, const JobResult& result, JobLog& log)
 
 void JobFinisher::write_result(JobId job, const JobResult& result) {
   JobRecords records(tools_.fs, tools_.layout);
-  auto record = records.read(job);
+  auto record = records.load(job);
   if (!record) return;  // damaged: the events still tell
   record->result = result;
   record->finished_at = now();

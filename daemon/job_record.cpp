@@ -5,6 +5,7 @@
 
 #include "daemon/concern.hpp"
 #include "daemon/durable.hpp"
+#include "daemon/state_store.hpp"
 #include "proto/url.hpp"
 
 namespace mcpu {
@@ -111,9 +112,20 @@ void JobRecords::write(const JobRecord& record) {
 
 std::optional<JobRecord> JobRecords::read(JobId id) const {
   try {
+    return load(id);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+std::optional<JobRecord> JobRecords::load(JobId id) const {
+  try {
     if (!fs_.info(layout_.job_file(id))) return std::nullopt;
     return record_from_json(json::parse(read_file(fs_, layout_.job_file(id), kMaxRecordBytes)));
-  } catch (const std::exception&) {
+  } catch (const json::exception&) {
+    return std::nullopt;
+  } catch (const Error& error) {
+    if (!says_damage(error)) throw;
     return std::nullopt;
   }
 }

@@ -52,6 +52,8 @@ class JobRecords {
   void write(const JobRecord& record);
   /// Empty when there is no such job or its record cannot be read.
   std::optional<JobRecord> read(JobId id) const;
+  /// The same, but throws Error{kIo} for a record that cannot be read at present.
+  std::optional<JobRecord> load(JobId id) const;
   void remove(JobId id);
 
  private:

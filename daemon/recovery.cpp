@@ -30,6 +30,7 @@ std::optional<JobId> Recovery::find(std::string& damage) {
     if (!journal) return std::nullopt;
     return plan_in(*journal).job;
   } catch (const Error& error) {
+    if (!says_damage(error)) throw;
     damage = "the journal " + file + " cannot be read (" + error.what() + ")";
   }
   try {

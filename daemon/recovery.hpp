@@ -15,8 +15,8 @@ class Recovery {
   Recovery(const JobEnvironment& environment, StateStore& state, EventLog& events)
       : environment_(environment), state_(state), events_(events) {}
 
-  /// The job in the journal; empty when there is none. A journal that cannot be read is set aside,
-  /// and `damage` says what to do.
+  /// The job in the journal; empty when there is none. A damaged journal is set aside, and `damage`
+  /// says what to do. Throws Error{kIo} for one that cannot be read at present.
   std::optional<JobId> find(std::string& damage);
   /// Finishes or undoes it. Returns why something is still pending; empty: done, the journal is
   /// gone. Never throws.

@@ -1,5 +1,7 @@
 #include "daemon/state_store.hpp"
 
+#include <cerrno>
+
 #include <algorithm>
 
 #include "daemon/durable.hpp"
@@ -19,7 +21,8 @@ constexpr std::uint64_t kMaxStateBytes = 16 << 20;
 constexpr std::size_t kMaxHistory = 100;
 
 constexpr const char* kMendState =
-    ": put a good copy in its place, or run 'mcpctl repair' to make it again from the jobs' records";
+    ": put a good copy in its place, or run 'mcpctl repair' to make it again from the jobs' "
+    "records";
 constexpr const char* kLoss =
     ": the history was made again from the jobs' records, but pins, holds and pauses are lost";
 
@@ -140,6 +143,11 @@ State state_from_json(const json& document) {
   return state;
 }
 
+bool says_damage(const Error& error) {
+  if (error.code() != Code::kIo) return true;
+  return error.sys() == ELOOP || error.sys() == EINVAL || error.sys() == EFBIG;
+}
+
 std::string set_aside(FileSystem& fs, const std::string& path) {
   std::string time = format_time(now());
   std::erase(time, ':');
@@ -182,10 +190,15 @@ void StateStore::load() {
       damage_ = path + " " + reason;
       return;
     }
+    unread_ = !says_damage(error);
   } catch (const json::exception&) {
     reason = "it is not what this program writes";
   }
   damage_ = path + " cannot be read (" + reason + ")";
+  if (unread_) {
+    damage_ += ": mend what is named; the next request for a change reads it again";
+    return;
+  }
   try {
     damage_ += "; set aside as " + set_aside(fs_, path) + kMendState;
     aside_ = true;
@@ -202,6 +215,15 @@ std::shared_ptr<const State> StateStore::get() const {
 std::string StateStore::damage() const {
   const std::lock_guard lock(mutex_);
   return damage_;
+}
+
+void StateStore::try_again() {
+  const std::lock_guard serial(update_mutex_);
+  const std::lock_guard lock(mutex_);
+  if (!unread_) return;
+  unread_ = false;
+  damage_.clear();
+  load();
 }
 
 bool StateStore::can_rebuild() const {

@@ -10,6 +10,7 @@
 
 #include "daemon/file_system.hpp"
 #include "daemon/layout.hpp"
+#include "proto/error.hpp"
 #include "proto/job_request.hpp"
 
 namespace mcpu {
@@ -87,6 +88,8 @@ class StateStore {
   void update(const std::function<void(State&)>& change);
   /// What is damaged and what to do; empty: all is well.
   std::string damage() const;
+  /// Reads a state.json again that could not be read before, where that was no damage of its own.
+  void try_again();
   /// Whether the damaged state lies aside, so that rebuild() can make it again.
   bool can_rebuild() const;
   /// Makes a damaged state again from the jobs' records, durably; `loss()` says what is not in it.
@@ -105,7 +108,8 @@ class StateStore {
   std::mutex update_mutex_;
   std::shared_ptr<const State> state_;
   std::string damage_;
-  bool aside_ = false;  ///< what is damaged lies under another name
+  bool aside_ = false;   ///< what is damaged lies under another name
+  bool unread_ = false;  ///< it could not be read, and may be as it should be
   std::string loss_;
 };
 
@@ -118,6 +122,10 @@ std::string release_before(const std::vector<HistoryEntry>& history, const std::
 
 nlohmann::json to_json(const State& state);
 State state_from_json(const nlohmann::json& json);
+
+/// Whether what reading a stored file threw says that the file is damaged. Else it could not be
+/// read at present (the disk, rights), and may be as it should be.
+bool says_damage(const Error& error);
 
 /// Renames a damaged file to NAME.corrupt-TIME beside it, durably; returns the new path.
 std::string set_aside(FileSystem& fs, const std::string& path);

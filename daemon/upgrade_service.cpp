@@ -77,10 +77,14 @@ UpgradeService::~UpgradeService() { stop(); }
 void UpgradeService::start() {
   std::string damage;
   const JobEnvironment environment = this->environment();
-  // Before anybody asks: status is to say from the first moment that a job is being recovered.
-  if (const auto job = Recovery(environment, state_, events_).find(damage)) {
-    const std::lock_guard lock(mutex_);
-    recovered_job_ = *job;
+  try {
+    // Before anybody asks: status is to say from the first moment that a job is being recovered.
+    if (const auto job = Recovery(environment, state_, events_).find(damage)) {
+      const std::lock_guard lock(mutex_);
+      recovered_job_ = *job;
+    }
+  } catch (const Error&) {
+    // recover() meets it again, and tells.
   }
   remove_what_a_crash_left();
   queue_.start();
@@ -107,8 +111,8 @@ std::string UpgradeService::activity() const {
   }
   const std::lock_guard lock(mutex_);
   if (pending_recovery_) {
-    return "job " + std::to_string(recovered_job_) +
-           " needs attention: " + pending_text(*pending_recovery_, false);
+    return (recovered_job_ == 0 ? "" : "job " + std::to_string(recovered_job_) + " ") +
+           "needs attention: " + pending_text(*pending_recovery_, false);
   }
   if (recovered_job_ != 0) return "recovering job " + std::to_string(recovered_job_);
   if (!journal_damage_.empty()) return "needs attention: " + journal_damage_;
@@ -134,6 +138,7 @@ std::string UpgradeService::pending_for(const Peer& peer) const {
 
 void UpgradeService::refuse_if_damaged(const Peer& peer, bool may_rebuild) {
   if (!pending_for(peer).empty()) queue_.retry_recovery(kRetryWait);
+  state_.try_again();
   const std::string pending = pending_for(peer);
   std::string reason = may_rebuild && state_.can_rebuild() ? "" : state_.damage();
   if (reason.empty()) {
@@ -394,25 +399,28 @@ bool UpgradeService::recover() {
   const JobEnvironment environment = this->environment();
   Recovery recovery(environment, state_, events_);
   std::string damage;
-  if (const auto job = recovery.find(damage)) {
+  std::optional<Error> pending;
+  JobId recovered = 0;
+  try {
+    recovered = recovery.find(damage).value_or(0);
+  } catch (const Error& error) {
+    pending = error;
+  }
+  if (recovered != 0) {
     {
       const std::lock_guard lock(mutex_);
-      recovered_job_ = *job;
+      recovered_job_ = recovered;
     }
-    const auto pending = recovery.run();
-    {
-      const std::lock_guard lock(mutex_);
-      pending_recovery_ = pending;
-    }
-    if (pending) {
-      tell_pending(*job, *pending);
-      return false;
-    }
+    pending = recovery.run();
   }
   {
     const std::lock_guard lock(mutex_);
-    pending_recovery_.reset();
+    pending_recovery_ = pending;
     journal_damage_ = damage;
+  }
+  if (pending) {
+    if (recovered != 0) tell_pending(recovered, *pending);
+    return false;
   }
   store_results();
   // With a damaged journal nobody knows what is half done: everything stays as it is found.

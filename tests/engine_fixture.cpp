@@ -141,7 +141,7 @@ void Machine::write(const std::string& path, const std::string& content, std::ui
   write_durably(*fs_, path, content, mode);
 }
 
-std::string Machine::runs() const {
+std::string Machine::command() const {
   const auto info = fs_->info(kLink);
   if (!info) return "";
   if (info->type == FileType::kFile) return read(kLink);
@@ -215,11 +215,13 @@ Engine::Engine(Machine& machine)
 
 bool Engine::recover() {
   Recovery recovery(environment_, state_, events_);
-  if (recovery.find(damage_)) {
-    if (const auto pending = recovery.run()) {
-      pending_ = pending->what();
-      return false;
+  try {
+    if (recovery.find(damage_)) {
+      if (const auto pending = recovery.run()) throw Error(*pending);
     }
+  } catch (const Error& error) {
+    pending_ = error.what();
+    return false;
   }
   recovery.tidy(newest_before_);
   return true;

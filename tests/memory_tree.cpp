@@ -275,11 +275,11 @@ void MemoryTree::write_some_back(std::uint32_t seed) {
       sync(id);
     } else {
       one.durable = one.now;
-      if (one.writes_lost) continue;
+      if (one.writes_lost || one.data == one.durable_data) continue;
       const std::size_t written = random() % (one.data.size() + 1);
-      std::string rest = chance() ? one.durable_data : std::string(one.data.size(), '\0');
-      rest.erase(0, written);
-      one.durable_data = chance() ? one.data : one.data.substr(0, written) + rest;
+      const std::size_t size = chance() ? one.data.size() : one.durable_data.size();
+      one.durable_data.resize(std::max(written, size), '\0');
+      one.data.copy(one.durable_data.data(), written);
     }
   }
   commit_moves([&](const Move&) { return chance(); });
