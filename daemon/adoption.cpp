@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <set>
 
 #include "daemon/durable.hpp"
 #include "proto/error.hpp"
@@ -179,6 +180,10 @@ std::string EntryPoints::problem(const EntryPoint& entry) const {
     if (info && info->type != FileType::kDirectory) {
       return escape_path(launch) + " is not a directory: remove it, then run 'mcpctl repair'";
     }
+    const std::string launcher = layout_.launcher(app_, entry.name);
+    if (look(launcher).kind == Kind::kOther) {
+      return escape_path(launcher) + " is no file: move it away, then run 'mcpctl repair'";
+    }
     return "the launcher behind " + link +
            " was changed or removed: run 'mcpctl repair' to put it back";
   }
@@ -280,6 +285,7 @@ void EntryPoints::install() {
     make_directories(fs_, parent_path(entry.link), 0755);
     link_durably(fs_, layout_.launcher(app_, entry.name), entry.link);
   }
+  sync_places();
 }
 
 std::vector<std::string> EntryPoints::put_back(const std::string& directory) {
@@ -298,7 +304,17 @@ std::vector<std::string> EntryPoints::put_back(const std::string& directory) {
       restore(standing, directory);
     }
   }
+  sync_places();
   return left_alone;
+}
+
+/// What stood as it should already may not have been durable yet.
+void EntryPoints::sync_places() {
+  std::set<std::string> directories;
+  for (const std::string& place : places()) directories.insert(parent_path(place));
+  for (const std::string& directory : directories) {
+    if (fs_.info(directory + "/.")) fs_.sync_directory(directory);
+  }
 }
 
 void EntryPoints::restore(const Standing& standing, const std::string& directory) {
@@ -308,6 +324,11 @@ void EntryPoints::restore(const Standing& standing, const std::string& directory
       parent_path(standing.path) + "/." + base_name(standing.path) + ".tmp";
   const std::string content =
       read_file(fs_, directory + "/" + standing.content.hex(), kMaxEntryBytes);
+  if (Sha256::of(content) != standing.content) {
+    throw damaged_file(
+        directory + "/" + standing.content.hex(),
+        "it is what stood at " + escape_path(standing.path) + " before; put a good copy back");
+  }
   remove_tree(fs_, temporary);
   {
     const auto output = fs_.create(temporary, 0600);

@@ -66,6 +66,7 @@ class EntryPoints {
   Standing look(const std::string& path) const;
   void restore(const Standing& standing, const std::string& directory);
   bool is_link(const std::string& path) const;
+  void sync_places();
   bool launcher_whole(const EntryPoint& entry) const;
   std::vector<std::string> places() const;
 

@@ -123,6 +123,16 @@ void Journal::append(const nlohmann::json& record) {
   accept(line);
 }
 
+void Journal::give_room() {
+  constexpr std::uint64_t kLeftBytes = 16 * 1024;  // for the few records of an end
+  if (file_ == nullptr || garbage_end_ + kLeftBytes >= kJournalBytes) return;
+  try {
+    file_->truncate(garbage_end_ + kLeftBytes);
+  } catch (const Error&) {
+    // Then there is no more room than before.
+  }
+}
+
 void Journal::remove() {
   file_.reset();
   broken_errno_ = ENOENT;

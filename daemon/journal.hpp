@@ -37,6 +37,9 @@ class Journal {
   /// failed write it may be called again; after a failed sync nobody knows what the disk holds, and
   /// every further call fails in the same way: open the journal anew to see.
   void append(const nlohmann::json& record);
+  /// Gives back most of the room that was kept for records: for an end that needs some on a full
+  /// disk. What cannot be done is left.
+  void give_room();
   /// Deletes the journal durably: the job is finished.
   void remove();
 

@@ -55,7 +55,10 @@ void apply_stage(const Step& step, StepContext& context) {
 }
 
 void undo_stage(const Step& step, StepContext& context) {
-  context.releases.unstage(context.plan.job, step.arguments.at("release"));
+  const std::string release = step.arguments.at("release");
+  if (context.releases.unstage(context.plan.job, release)) return;
+  context.log.info("prune.kept",
+                   {{"release", release}, {"reason", "a process still runs from it"}});
 }
 
 void apply_activate(const Step& step, StepContext& context) {
@@ -67,8 +70,8 @@ void apply_activate(const Step& step, StepContext& context) {
 }
 
 void undo_activate(const Step& step, StepContext& context) {
-  const std::string from = step.arguments.at("from");
-  if (context.releases.current().value_or("") != from) context.releases.switch_to(from);
+  // Though it may stand so already: an attempt before this one may not have made it durable.
+  context.releases.switch_to(step.arguments.at("from"));
 }
 
 void apply_entry_points(const Step& step, StepContext& context) {
@@ -116,7 +119,7 @@ void apply_leave(StepContext& context) {
 void undo_leave(StepContext& context) {
   const std::string directory = leave_directory(context);
   const bool recorded = context.tools.fs.info(directory + "/entry-points.json").has_value();
-  if (recorded && !context.entry_points.in_place()) context.entry_points.install();
+  if (recorded) context.entry_points.install();
   remove_durably(context.tools.fs, directory);
 }
 

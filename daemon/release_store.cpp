@@ -140,7 +140,8 @@ ReleaseInfo ReleaseStore::read(const std::string& id) const {
   try {
     return info_from_json(json::parse(read_file(fs_, file, kMaxInfoBytes)));
   } catch (const std::exception& error) {
-    throw Error(Code::kCorrupt, file + " cannot be read: " + error.what(), {{"file", file}});
+    throw Error(Code::kCorrupt, file + " cannot be read: " + to_utf8(error.what()),
+                {{"file", file}});
   }
 }
 
@@ -252,13 +253,13 @@ StageReport ReleaseStore::stage(JobId job, const StageOrder& order,
   return report;
 }
 
-void ReleaseStore::unstage(JobId job, const std::string& id) {
-  if (!fs_.info(layout_.releases(app_))) return;
+bool ReleaseStore::unstage(JobId job, const std::string& id) {
+  if (!fs_.info(layout_.releases(app_))) return true;
   remove_tree(fs_, staging(job));
-  // Renamed away first: a release that is there is whole, whatever stops us meanwhile.
-  if (exists(id)) fs_.rename(path(id), staging(job));
-  remove_tree(fs_, staging(job));
+  // Whoever started the command since the switch still runs from it.
+  const bool gone = !exists(id) || remove(id);
   fs_.sync_directory(layout_.releases(app_));
+  return gone;
 }
 
 void ReleaseStore::switch_to(const std::string& id) {

@@ -99,8 +99,9 @@ class ReleaseStore {
   /// REQUIRES: !exists(order.info.id).
   StageReport stage(JobId job, const StageOrder& order, const ReadContents& read_contents,
                     const Progress& progress);
-  /// Removes what an interrupted stage() of this job left, and the release if it got that far.
-  void unstage(JobId job, const std::string& id);
+  /// Removes what an interrupted stage() of this job left, and the release if it got that far;
+  /// false if a process still runs from that, so that it stays until a later job prunes it.
+  bool unstage(JobId job, const std::string& id);
 
   /// Points `current` to the release; an empty ID removes the link.
   void switch_to(const std::string& id);

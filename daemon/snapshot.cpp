@@ -164,7 +164,14 @@ std::string Snapshot::keep_found(const FileState& state, const std::string& cont
 void Snapshot::keep() { make_directories(fs_, directory_ + "/found", 0700); }
 
 void Snapshot::discard() {
-  if (fs_.info(directory_ + "/found")) return remove_tree(fs_, directory_ + "/.after.json.tmp");
+  if (fs_.info(directory_ + "/found")) {
+    const std::string temporary = directory_ + "/.after.json.tmp";
+    if (fs_.info(temporary)) remove_durably(fs_, temporary);
+    return;
+  }
+  // First, and for good: from here on nobody asks for contents that may be gone already.
+  const std::string manifest = directory_ + "/manifest.json";
+  if (fs_.info(manifest)) remove_durably(fs_, manifest);
   remove_tree(fs_, directory_);
   // A crash may have come between making the job's directory and the user's in it.
   const std::string job = parent_path(directory_);

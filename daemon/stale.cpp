@@ -187,7 +187,8 @@ bool remove_stale_link(FileSystem& fs, const StaleLink& link) {
 }
 
 void put_back_stale_link(FileSystem& fs, const StaleLink& link) {
-  if (!fs.info(link.path)) link_durably(fs, link.target, link.path);
+  if (!fs.info(link.path)) return link_durably(fs, link.target, link.path);
+  fs.sync_directory(parent_path(link.path));  // an attempt before this one may not have got so far
 }
 
 std::string uninstall_line(FileSystem& fs, const PipCopy& copy, bool system) {

@@ -1,6 +1,7 @@
 #include "daemon/transaction.hpp"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "daemon/concern.hpp"
 
@@ -12,6 +13,17 @@ using nlohmann::json;
 
 json first_record(const Plan& plan) {
   return {{"record", "begin"}, {"format", 1}, {"plan", to_json(plan)}};
+}
+
+/// Whether the step decides what the command on PATH runs.
+bool leads_command(StepKind kind) {
+  return kind == StepKind::kEntryPoints || kind == StepKind::kLeave || kind == StepKind::kActivate;
+}
+
+/// Whether undoing the step takes away what the command may still run, or restarts a service, which
+/// is to run what the command does.
+bool is_needed_by_command(StepKind kind) {
+  return kind == StepKind::kActivate || kind == StepKind::kStage || kind == StepKind::kServices;
 }
 
 }  // namespace
@@ -51,6 +63,7 @@ void Transaction::run() {
 void Transaction::commit(json commit) {
   commit["record"] = "commit";
   record(std::move(commit));
+  journal_->give_room();
 }
 
 std::vector<Error> Transaction::undo(json undo) {
@@ -61,25 +74,52 @@ std::vector<Error> Transaction::undo(json undo) {
     if (note_lost_) undo["interrupted"] = true;
     record(std::move(undo));
   }
-  const bool interrupted_step = undoing()->value("interrupted", false);
-  std::vector<Error> pending;
-  const std::vector<std::size_t> steps = begun();
-  for (auto index = steps.rbegin(); index != steps.rend(); ++index) {
-    const Step& step = context_.plan.steps.at(*index);
-    const bool interrupted = interrupted_step && index == steps.rbegin();
-    const std::string name(step_name(step.kind));
-    // What the snapshot holds is needed until everything above it is put back.
-    if (step.kind == StepKind::kSnapshot && !pending.empty()) continue;
+  journal_->give_room();
+  std::vector<std::size_t> steps = begun();
+  std::ranges::reverse(steps);
+  const std::optional<std::size_t> last =
+      steps.empty() ? std::nullopt : std::optional(steps.front());
+  std::vector<Pending> pending = undo_steps(steps, last);
+  // What was undone behind them may have made the room that they lacked: all once more, in order.
+  const bool room = std::ranges::any_of(pending, [](const Pending& one) {
+    return one.error && (one.error->sys() == ENOSPC || one.error->sys() == EDQUOT);
+  });
+  if (room) pending = undo_steps(steps, last);
+  std::vector<Error> errors;
+  for (const Pending& one : pending) {
+    if (!one.error) continue;
+    const std::string_view name = step_name(context_.plan.steps.at(one.index).kind);
+    context_.log.emit({Tier::kError,
+                       "undo.pending",
+                       {{"what", name}, {"remedy", one.error->what()}},
+                       concerned_by(one.error->context())});
+    errors.push_back(*one.error);
+  }
+  return errors;
+}
+
+std::vector<Transaction::Pending> Transaction::undo_steps(const std::vector<std::size_t>& steps,
+                                                          std::optional<std::size_t> last) {
+  const bool interrupted = undoing()->value("interrupted", false);
+  bool command_pending = false;
+  std::vector<Pending> pending;
+  for (const std::size_t index : steps) {
+    const Step& step = context_.plan.steps.at(index);
+    // What the snapshot holds is needed until everything above it is put back; the release that
+    // the command runs, until the command leads elsewhere.
+    const bool needed = (step.kind == StepKind::kSnapshot && !pending.empty()) ||
+                        (is_needed_by_command(step.kind) && command_pending);
+    if (needed) {
+      pending.push_back({index, std::nullopt});
+      continue;
+    }
     try {
       const TimedStep timed(context_.tools.timer, step.deadline);
-      undo_step(step, context_, trace(*index, interrupted));
-      context_.log.debug("undo.step", {{"step", name}});
+      undo_step(step, context_, trace(index, interrupted && index == last));
+      context_.log.debug("undo.step", {{"step", step_name(step.kind)}});
     } catch (const Error& error) {
-      context_.log.emit({Tier::kError,
-                         "undo.pending",
-                         {{"what", name}, {"remedy", error.what()}},
-                         concerned_by(error.context())});
-      pending.push_back(error);
+      command_pending = command_pending || leads_command(step.kind);
+      pending.push_back({index, error});
     }
   }
   return pending;

@@ -43,6 +43,16 @@ class Transaction {
   std::string last_step() const;
 
  private:
+  /// A step that is not undone yet: why, or nothing where another one must be undone first.
+  struct Pending {
+    std::size_t index = 0;
+    std::optional<Error> error;
+  };
+
+  /// Undoes these steps, in this order; `last` is the last one that was begun. Returns what is
+  /// left.
+  std::vector<Pending> undo_steps(const std::vector<std::size_t>& steps,
+                                  std::optional<std::size_t> last);
   void record(nlohmann::json record) { journal_->append(record); }
   const nlohmann::json* find(const char* kind) const;
   std::vector<std::size_t> begun() const;
