@@ -1,6 +1,7 @@
 #include "daemon/check_steps.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <thread>
 
 #include "daemon/durable.hpp"
@@ -184,8 +185,31 @@ std::vector<FileState> look_at_home(StepContext& context, const ManagedUser& use
   return home.inspect();
 }
 
+namespace {
+
+/// Makes what the release wrote durable; why it could not be, if so.
+std::exception_ptr sync_changes(StepContext& context, const ManagedUser& user,
+                                const std::vector<FileState>& before,
+                                const std::vector<FileState>& after) {
+  std::vector<std::string> changed;
+  for (const FileState& state : after) {
+    const FileState* earlier = find_state(before, state.path);
+    if (earlier && !earlier->same_content(state)) changed.push_back(state.path);
+  }
+  try {
+    if (!changed.empty()) context.home(user, kHomeLimit).sync(changed);
+    return nullptr;
+  } catch (const Error&) {
+    return std::current_exception();
+  }
+}
+
+}  // namespace
+
 void note_changes(StepContext& context, const ManagedUser& user,
                   const std::vector<FileState>& before, const std::vector<FileState>& after) {
+  // First: the journal's word for a content is worth nothing if a power cut tears it.
+  const std::exception_ptr unsynced = sync_changes(context, user, before, after);
   for (const FileState& state : after) {
     const FileState* earlier = find_state(before, state.path);
     if (!earlier || earlier->same_content(state)) continue;
@@ -197,6 +221,7 @@ void note_changes(StepContext& context, const ManagedUser& user,
   if (after.empty() && !before.empty()) {
     context.note({{"uid", user.who.uid}, {"unseen", true}});
   }
+  if (unsynced) std::rethrow_exception(unsynced);
 }
 
 namespace {

@@ -21,7 +21,8 @@ CheckedUser checked(const StepContext& context, const ManagedUser& user);
 /// what the release changed must be known for the undo.
 std::vector<FileState> look_at_home(StepContext& context, const ManagedUser& user);
 
-/// Tells and notes what the release changed in a user's real home between two looks at it.
+/// Makes durable, tells and notes what the release changed in a user's real home between two looks
+/// at it. Throws what keeps it from being durable, after the notes.
 void note_changes(StepContext& context, const ManagedUser& user,
                   const std::vector<FileState>& before, const std::vector<FileState>& after);
 

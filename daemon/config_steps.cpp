@@ -110,7 +110,8 @@ WalkBack walk_back(StepContext& context, const ManagedUser& user, const FileStat
 void restore_user(StepContext& context, const ManagedUser& user, const std::vector<JobId>& jobs,
                   bool always) {
   for (const JobId job : jobs) {
-    if (!context.snapshot(user, job).complete()) {
+    const Snapshot snapshot = context.snapshot(user, job);
+    if (!snapshot.complete() || !snapshot.after()) {
       context.log.emit_about(user.who.uid, Tier::kWarning, "config.unsaved",
                              {{"user", user.who.name}, {"job", job}});
     }
@@ -267,15 +268,18 @@ void apply_restore_configs(const Step& step, StepContext& context) {
 
 void undo_restore_configs(const Step&, StepContext& context, const StepTrace& trace) {
   undo_in_homes(context, [&](const ManagedUser& user) {
+    Snapshot snapshot = context.snapshot(user);
+    // Discarded: an undo before this one had put everything back.
+    if (!snapshot.complete() || !has_notes(user, trace)) return;
+    context.require_home(user);
+    const auto before = snapshot.before();
     for (const json& note : trace.notes) {
       if (note.at("uid") != user.who.uid) continue;
       const FileState wanted = file_state_from_json(note.at("wanted"));
-      Snapshot snapshot = context.snapshot(user);
-      const auto before = snapshot.before();
       const FileState* original = find_state(before, wanted.path);
       if (!original) continue;
-      context.require_home(user);
       context.home(user, kHomeLimit).restore(*original, content_of(snapshot, *original), wanted);
+      context.home(user, kHomeLimit).sync({wanted.path});
     }
   });
 }
@@ -322,9 +326,13 @@ void undo_release_changes(const Step&, StepContext& context, const StepTrace& tr
     context.require_home(user);
     const auto saved = snapshot.before();
     const auto present = context.home(user, kHomeLimit).inspect();
+    std::vector<std::string> paths;
     for (const Change& change : changes_of(user, trace, interrupted, saved, present)) {
       undo_change(context, user, change, saved, present, interrupted);
+      paths.push_back(change.after.path);
     }
+    // What stands as before already may have been put there by an undo that did not get so far.
+    if (!paths.empty()) context.home(user, kHomeLimit).sync(paths);
   });
 }
 

@@ -208,6 +208,13 @@ StaleFound Home::find_stale(const StaleQuery& query) {
   });
 }
 
+void Home::sync(const std::vector<std::string>& paths) {
+  std::vector<ManagedFile> files;
+  for (const std::string& path : paths) files.push_back({path, "other", ""});
+  converse(to_request("sync", who(), files), deadline_,
+           [](WorkerLink& worker) { return worker.receive(); });
+}
+
 bool Home::remove_stale(const StaleLink& link) {
   auto request = to_request("remove_stale", who(), {});
   request["link"] = to_json(link);

@@ -87,6 +87,8 @@ class Home {
   std::vector<FileState> save(const Sink& sink);
   /// States alone (hashed).
   std::vector<FileState> inspect();
+  /// Makes these managed files durable as they are, their absence too. Paths as in ManagedFile.
+  void sync(const std::vector<std::string>& paths);
   /// Problems of the files' syntax, "FILE: line 3: ..."; for the full preflight.
   std::vector<std::string> parse();
 

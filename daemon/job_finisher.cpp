@@ -57,6 +57,9 @@ JobResult not_restored(JobResult failed, const Error& pending) {
 std::string all_but(const StepContext& context, const std::map<std::string, std::string>& damaged) {
   std::string but;
   if (context.differs) but = ", but for configuration files that were changed meanwhile";
+  for (const std::string& user : context.unrestored) {
+    but += ", but for configuration files of " + user + ", which could not be put back";
+  }
   for (const ServiceUnit& unit : context.down) {
     but += ", but for service " + unit.shown() + ", which does not run";
   }
@@ -173,7 +176,10 @@ std::optional<Error> JobFinisher::undone(StepContext& context, Transaction& tran
   note_services_down(context.down, result.details);
   if (!has_ended(context.plan.job)) {
     context.log.emit(
-        {context.down.empty() ? Tier::kSuccess : Tier::kWarning, "undo.done", {{"but", but}}, {}});
+        {context.down.empty() && context.unrestored.empty() ? Tier::kSuccess : Tier::kWarning,
+         "undo.done",
+         {{"but", but}},
+         {}});
     if (why.contains("denied")) {
       const json& denied = why.at("denied");
       context.log.warning("release.denied",

@@ -78,6 +78,8 @@ struct StepContext {
   std::vector<PrivateLine> config_lines;
   /// While undoing: some managed file was changed meanwhile, and stays so. Any thread.
   std::atomic<bool> differs = false;
+  /// Users who may fail no job and whose configuration files could not be put back.
+  std::vector<std::string> unrestored;
   /// While undoing: services that ran before the job and do not any more.
   std::vector<ServiceUnit> down;
   /// Appends a durable note to the journal, for this step's undo.

@@ -94,6 +94,10 @@ void undo_in_homes(StepContext& context, const std::function<void(const ManagedU
     if (!failures[i] || users[i].required) continue;
     Snapshot snapshot = context.snapshot(users[i]);
     if (snapshot.complete()) snapshot.keep();
+    const std::string& name = users[i].who.name;
+    if (std::ranges::find(context.unrestored, name) == context.unrestored.end()) {
+      context.unrestored.push_back(name);
+    }
     context.log.emit_about(users[i].who.uid, Tier::kWarning, "config.unrestored",
                            {{"user", users[i].who.name},
                             {"reason", error_in(failures[i]).what()},

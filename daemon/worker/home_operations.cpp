@@ -97,6 +97,22 @@ void inspect(const Request& request, WorkerLink& link) {
   }
 }
 
+/// The application that wrote them may not have, and the journal is about to vouch for them.
+void sync(const Request& request, WorkerLink& link) {
+  FileSystem& fs = request.view.fs;
+  std::vector<std::string> paths;
+  for (const auto& file : request.files) {
+    const auto located = locate(fs, request.view.full(file.path));
+    const bool regular = located.info && located.info->type == FileType::kFile;
+    if (regular) paths.push_back(located.path);
+    std::string directory = parent_path(located.path);
+    while (!fs.info(directory + "/.") && directory != "/") directory = parent_path(directory);
+    paths.push_back(directory + "/.");
+  }
+  fs.sync_all(paths);
+  link.send(json::object());
+}
+
 void parse(const Request& request, WorkerLink& link) {
   json problems = json::array();
   for (const auto& file : request.files) {
@@ -182,6 +198,7 @@ void dispatch(const Request& request, WorkerLink& link) {
   static constexpr std::array kOperations{Operation{"lock", lock},
                                           Operation{"save", save},
                                           Operation{"inspect", inspect},
+                                          Operation{"sync", sync},
                                           Operation{"parse", parse},
                                           Operation{"restore", restore},
                                           Operation{"clean", clean},

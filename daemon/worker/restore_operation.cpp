@@ -151,8 +151,13 @@ RestoreResult restore_file(const HomeView& view, const FileState& wanted, std::s
 
 void clean_file(const HomeView& view, const std::string& path) {
   const auto full = view.full(path);
-  remove_temporary(view.fs, temporary_path(full));
-  remove_temporary(view.fs, temporary_path(locate(view.fs, full).path));
+  try {
+    remove_temporary(view.fs, temporary_path(full));
+    remove_temporary(view.fs, temporary_path(locate(view.fs, full).path));
+  } catch (const Error& error) {
+    // Where this user may not even look, nothing of ours was ever put.
+    if (error.sys() != EACCES && error.sys() != ELOOP && error.sys() != ENOTDIR) throw;
+  }
 }
 
 }  // namespace mcpu
