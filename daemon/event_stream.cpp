@@ -3,6 +3,7 @@
 #include "daemon/job_record.hpp"
 #include "daemon/replies.hpp"
 #include "proto/codec.hpp"
+#include "proto/error.hpp"
 
 namespace mcpu {
 
@@ -65,10 +66,20 @@ std::optional<EventStream::State> EventStream::find_job(std::string& out) {
   return State::kDone;
 }
 
+/// A job that a dead daemon had only just made may have no log before its recovery writes one.
+std::vector<std::shared_ptr<const StoredEvent>> EventStream::read_events() {
+  try {
+    return service_.events().read(view_.job, next_, kEventsAtOnce);
+  } catch (const Error& error) {
+    if (error.code() != Code::kNotFound || !caller_) throw;
+    return {};
+  }
+}
+
 /// Appends the next events; false if there are none at present.
 bool EventStream::append_events(std::string& out, std::size_t most_bytes) {
   if (ended_) return false;
-  const auto events = service_.events().read(view_.job, next_, kEventsAtOnce);
+  const auto events = read_events();
   for (const auto& stored : events) {
     const Event& event = stored->event;
     next_ = event.number + 1;
@@ -85,8 +96,9 @@ bool EventStream::append_events(std::string& out, std::size_t most_bytes) {
 /// Everything there is was read: the end of the job, of the reading, or just for now. kMore: go on.
 EventStream::State EventStream::at_end(std::string& out, std::size_t most_bytes) {
   if (ended_ || !view_.follow) return finish(out);
-  // An open log gets its final event; only one that was damaged may have lost it.
-  if (view_.job == 0 || service_.events().is_open(view_.job) || !service_.result(view_.job)) {
+  // An open log gets its final event; only one that was damaged may have lost it, with or without
+  // the job's record.
+  if (view_.job == 0 || service_.events().is_open(view_.job) || !service_.settled()) {
     return State::kWaiting;
   }
   if (append_events(out, most_bytes)) return State::kMore;

@@ -47,6 +47,7 @@ class EventStream {
  private:
   State step(std::string& out, std::size_t most_bytes);
   std::optional<State> find_job(std::string& out);
+  std::vector<std::shared_ptr<const StoredEvent>> read_events();
   bool append_events(std::string& out, std::size_t most_bytes);
   State at_end(std::string& out, std::size_t most_bytes);
   State finish(std::string& out);

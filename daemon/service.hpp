@@ -33,6 +33,8 @@ class Service {
   virtual void expire(JobId job) = 0;
   /// The job's end, once its final event is durable; empty before.
   virtual std::optional<JobResult> result(JobId job) = 0;
+  /// Whether a first recovery was tried: before it, jobs of a dead daemon may get further events.
+  virtual bool settled() = 0;
   /// For an expired job: the parameters of the Busy error {job, owner, phase, since}.
   virtual nlohmann::json busy_details() = 0;
 

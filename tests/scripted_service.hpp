@@ -57,6 +57,7 @@ class ScriptedService : public Service {
     const auto found = results_.find(job);
     return found == results_.end() ? std::nullopt : std::optional(found->second);
   }
+  bool settled() override { return true; }
   nlohmann::json busy_details() override {
     return {{"job", 1}, {"owner", "ann"}, {"phase", "stage"}, {"since", "2026-01-01"}};
   }
