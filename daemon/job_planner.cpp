@@ -105,10 +105,12 @@ void JobPlanner::require_adopted(const Application& app, const EntryPoints& entr
 
 std::string JobPlanner::standing(const Application& app, const EntryPoints& entry_points,
                                  const ReleaseStore& store) const {
-  const bool left = state_.application(app.name).left();
+  const ApplicationState& state = state_.application(app.name);
   // A link that somebody removed or replaced makes the current release no less the current one.
   const std::string current = store.current().value_or("");
-  if (!left && !current.empty()) return current;
+  const bool ever = std::ranges::any_of(
+      state.history, [&](const HistoryEntry& entry) { return entry.to == current; });
+  if (!state.left() && (ever || store.exists(current))) return current;
   const bool something_stands = std::ranges::any_of(app.entry_points, [&](const EntryPoint& entry) {
     return entry_points.at_link(entry).kind != Standing::Kind::kNothing &&
            !entry_points.leads_to_launcher(entry);

@@ -84,6 +84,7 @@ bool JobRunner::run(const JobRecord& record, JobLog& log, const Cancellation& ca
 
 bool JobRunner::run_switch(const JobRecord& record, JobLog& log, const Cancellation& cancellation,
                            const std::function<void()>& on_commit) {
+  if (const std::string damage = state_.damage(); !damage.empty()) throw refused(damage);
   log.enter(Phase::kResolve);
   const auto state = state_.get();
   JobPlanner planner(environment_, *state, log, &cancellation);

@@ -34,6 +34,7 @@ nlohmann::json set_mark(FileSystem& fs, const Layout& layout, StateStore& state,
   const std::string release = marked_release(fs, layout, state, request);
   state.update([&](State& changed) {
     ApplicationState& marks = changed.applications[app];
+    marks.marks_lost = false;
     const Hold hold{"held by " + by, now()};
     if (action == "pin" || action == "unpin") std::erase(marks.pins, release);
     if (action == "pin") marks.pins.push_back(release);

@@ -94,6 +94,11 @@ Weighed weigh_release(const Candidate& candidate, const ApplicationState& state,
                  "unattended upgrades are on hold: 'mcpctl unhold' resumes them", log),
             ""};
   }
+  if (request.unattended && state.marks_lost) {
+    return {skip(fresh, "holds and pauses were lost",
+                 "holds and pauses were lost: 'mcpctl unhold' says that there is none", log),
+            ""};
+  }
   if (current && current->digest == fresh.digest && in_place && !request.force) {
     return {nothing_to_do("already up to date: " + current->id), ""};
   }

@@ -41,8 +41,11 @@ void prune_releases(ReleaseStore& store, const Kept& kept, JobLog& log) {
   }
 }
 
-/// Whether a job's snapshot is all that is left of what somebody had in a home.
+/// Whether a job's snapshot is all that is left of what somebody had in a home or as a command.
 bool holds_only_copy(FileSystem& fs, const std::string& snapshot) {
+  // A file that somebody had put in the place of a command.
+  const std::string commands = snapshot + "/entry-points";
+  if (fs.info(commands) && fs.list(commands).size() > 1) return true;
   return std::ranges::any_of(fs.list(snapshot), [&](const std::string& user) {
     return fs.info(snapshot + "/" + user + "/found").has_value();
   });
@@ -121,7 +124,7 @@ void prune(FileSystem& fs, const Layout& layout, const std::string& app, const S
   try {
     ReleaseStore store(fs, layout, app);
     const Kept kept = what_to_keep(state.application(app), store.current().value_or(""), retention);
-    prune_releases(store, kept, log);
+    if (!state.application(app).marks_lost) prune_releases(store, kept, log);
     std::set<JobId> jobs;
     for (const auto& [name, one] : state.applications) {
       const std::string current = ReleaseStore(fs, layout, name).current().value_or("");

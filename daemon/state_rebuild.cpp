@@ -30,6 +30,7 @@ State state_from_records(const JobRecords& records) {
         {id, record->finished_at.value_or(record->queued_at), record->request.kind,
          record->request.mode, detail(*record, "from"), detail(*record, "to"), record->by});
   }
+  for (auto& [name, application] : state.applications) application.marks_lost = true;
   return state;
 }
 

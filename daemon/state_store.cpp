@@ -24,7 +24,9 @@ constexpr const char* kMendState =
     ": put a good copy in its place, or run 'mcpctl repair' to make it again from the jobs' "
     "records";
 constexpr const char* kLoss =
-    ": the history was made again from the jobs' records, but pins, holds and pauses are lost";
+    " was made again from the jobs' records: pins, holds and pauses are lost, so nothing is "
+    "removed "
+    "and nothing is upgraded unattended";
 
 json to_json(const Hold& hold) {
   return {{"reason", hold.reason}, {"since", format_time(hold.since)}};
@@ -43,6 +45,7 @@ json to_json(const ApplicationState& state) {
         {"passed", one.passed}, {"summary", one.summary}, {"time", format_time(one.time)}};
   }
   json document{{"history", history}, {"pins", state.pins}, {"holds", holds}, {"health", health}};
+  if (state.marks_lost) document["marks_lost"] = true;
   if (state.paused) document["paused"] = to_json(*state.paused);
   if (state.newest) {
     document["newest"] = {{"version", state.newest->version},
@@ -65,6 +68,7 @@ ApplicationState application_from_json(const json& document) {
     state.health[release] = {one.at("passed"), one.at("summary"),
                              parse_time(one.at("time").get<std::string>())};
   }
+  state.marks_lost = document.value("marks_lost", false);
   if (document.contains("paused")) state.paused = hold_from_json(document.at("paused"));
   if (document.contains("newest")) {
     const json& newest = document.at("newest");
@@ -172,7 +176,6 @@ void StateStore::load_missing() {
   }
   if (!damage_.empty()) return;
   State rebuilt = state_from_records(JobRecords(fs_, layout_));
-  if (!rebuilt.applications.empty()) loss_ = path + " is missing" + kLoss;
   state_ = std::make_shared<State>(std::move(rebuilt));
 }
 
@@ -239,12 +242,13 @@ void StateStore::rebuild() {
   state_ = std::move(rebuilt);
   damage_.clear();
   aside_ = false;
-  loss_ = layout_.state_file() + " was damaged" + kLoss;
 }
 
 std::string StateStore::loss() const {
   const std::lock_guard lock(mutex_);
-  return loss_;
+  const bool lost = std::ranges::any_of(state_->applications,
+                                        [](const auto& one) { return one.second.marks_lost; });
+  return lost ? layout_.state_file() + kLoss : "";
 }
 
 void StateStore::update(const std::function<void(State&)>& change) {
@@ -257,7 +261,6 @@ void StateStore::update(const std::function<void(State&)>& change) {
   write_durably(fs_, layout_.state_file(), to_json(*next).dump(1) + "\n", 0600);
   const std::lock_guard lock(mutex_);
   state_ = std::move(next);
-  loss_.clear();
 }
 
 }  // namespace mcpu

@@ -56,6 +56,9 @@ struct ApplicationState {
   std::optional<Hold> paused;         ///< `hold` without a release
   std::map<std::string, Health> health;
   std::optional<Newest> newest;
+  /// Made again from records that do not tell pins, holds and pauses: until somebody sets or clears
+  /// one, no release is removed, and nothing is upgraded unattended.
+  bool marks_lost = false;
 
   /// What stood before adoption stands there again, put back by a rollback.
   bool left() const { return !history.empty() && history.back().to == kBefore; }
@@ -79,7 +82,7 @@ class StateStore {
  public:
   /// Reads state.json. Damage does not throw: the file is set aside as state.json.corrupt-TIME, and
   /// `damage()` says so from then on, also after a restart. One that is missing is made again from
-  /// the jobs' records; `loss()` says so until the next update.
+  /// the jobs' records; `loss()` says so.
   StateStore(FileSystem& fs, const Layout& layout);
 
   std::shared_ptr<const State> get() const;
@@ -95,7 +98,7 @@ class StateStore {
   /// Makes a damaged state again from the jobs' records, durably; `loss()` says what is not in it.
   /// The damaged file stays aside. REQUIRES: can_rebuild().
   void rebuild();
-  /// What is not known any more; empty: nothing is lost.
+  /// What is not known any more, until somebody says how it is to be; empty: nothing is lost.
   std::string loss() const;
 
  private:
@@ -110,7 +113,6 @@ class StateStore {
   std::string damage_;
   bool aside_ = false;   ///< what is damaged lies under another name
   bool unread_ = false;  ///< it could not be read, and may be as it should be
-  std::string loss_;
 };
 
 nlohmann::json to_json(const HistoryEntry& entry);

@@ -139,6 +139,7 @@ std::string UpgradeService::pending_for(const Peer& peer) const {
 void UpgradeService::refuse_if_damaged(const Peer& peer, bool may_rebuild) {
   if (!pending_for(peer).empty()) queue_.retry_recovery(kRetryWait);
   state_.try_again();
+  forget_journal_damage_if_settled();
   const std::string pending = pending_for(peer);
   std::string reason = may_rebuild && state_.can_rebuild() ? "" : state_.damage();
   if (reason.empty()) {
@@ -160,6 +161,16 @@ std::string UpgradeService::settle() {
   const std::lock_guard lock(mutex_);
   if (!journal_damage_.empty()) return journal_damage_;
   return pending_recovery_ ? pending_text(*pending_recovery_, true) : "";
+}
+
+void UpgradeService::forget_journal_damage_if_settled() {
+  const std::lock_guard lock(mutex_);
+  if (journal_damage_.empty()) return;
+  const std::string prefix = base_name(tools_.layout.journal()) + ".corrupt-";
+  const auto names = tools_.fs.list(tools_.layout.state);
+  const bool aside =
+      std::ranges::any_of(names, [&](const std::string& name) { return name.starts_with(prefix); });
+  if (!aside && !tools_.fs.info(tools_.layout.journal())) journal_damage_.clear();
 }
 
 JobRecord UpgradeService::make_record(const JobRequest& request, const Peer& peer) const {
@@ -268,14 +279,17 @@ json UpgradeService::plan(const JobRequest& request, const Peer& peer) {
   return reply;
 }
 
-Queries UpgradeService::queries(const Peer& peer) const {
+Queries UpgradeService::queries(const Peer& peer) {
+  forget_journal_damage_if_settled();
   QueueView view = queue_.view();
   std::vector<json> problems;
   if (const std::string damage = state_.damage(); !damage.empty())
     problems.push_back(problem(damage));
   if (const std::string loss = state_.loss(); !loss.empty()) {
     problems.push_back({{"what", loss},
-                        {"remedy", "set again what you need with 'mcpctl pin' and 'mcpctl hold'"}});
+                        {"remedy",
+                         "set again what you need with 'mcpctl pin' and 'mcpctl hold'; 'mcpctl "
+                         "unhold' says that there was nothing"}});
   }
   if (const std::string failure = events_.failure(); !failure.empty())
     problems.push_back(problem(failure));

@@ -41,6 +41,7 @@ class UpgradeService final : public Service {
   Ticket submit(const JobRequest& request, const Peer& peer) override;
   void expire(JobId job) override { queue_.expire(job); }
   std::optional<JobResult> result(JobId job) override;
+  bool settled() override { return settled_; }
   nlohmann::json busy_details() override { return queue_.busy(); }
   nlohmann::json cancel(JobId job, const Peer& peer) override;
   nlohmann::json plan(const JobRequest& request, const Peer& peer) override;
@@ -61,6 +62,8 @@ class UpgradeService final : public Service {
   Access access() const;
   /// Tries a pending recovery again first: what kept it pending may be gone.
   void refuse_if_damaged(const Peer& peer, bool may_rebuild = false);
+  /// Somebody looked into a damaged journal and removed it.
+  void forget_journal_damage_if_settled();
   /// Why the recovery is pending, as this peer may know it; empty: it is not.
   std::string pending_for(const Peer& peer) const;
   JobRecord make_record(const JobRequest& request, const Peer& peer) const;
@@ -75,7 +78,7 @@ class UpgradeService final : public Service {
   void tell_pending(JobId job, const Error& pending);
   /// Ends a job of which not even the result could be stored.
   void end_unstored(QueuedJob& job, const std::string& failure);
-  Queries queries(const Peer& peer) const;
+  Queries queries(const Peer& peer);
 
   Tools tools_;
   Instance instance_;

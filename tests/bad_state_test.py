@@ -89,7 +89,27 @@ class BadState(UnchangedCase):
         self.assertFalse(self.file.exists(), "looking changes nothing")
         self.assertRegex(self.mcpctl("rollback"), r"\[WARNING\].*pins")
         self.assertEqual("hello from demo 1.0.0\n", self.sandbox.demo().stdout)
+        self.assertIn("pins", self.problems()[0]["what"])
+        self.mcpctl("unhold")
         self.assertEqual([], self.problems())
+
+    def test_nothing_is_removed_or_upgraded_unattended_while_pins_and_pauses_are_lost(self):
+        self.daemon.start()
+        self.mcpctl("pin", "1.0.0")
+        self.mcpctl("hold")
+        self.daemon.stop()
+        self.file.unlink()
+        self.daemon.start()
+        for minor in range(1, 9):
+            self.repository.release(f"1.{minor}.0")
+            self.mcpctl("upgrade")
+        self.repository.release("1.9.0")
+        self.assertIn("mcpctl unhold", self.mcpctl("upgrade", "--unattended"))
+        self.assertEqual("hello from demo 1.8.0\n", self.sandbox.demo().stdout)
+        self.mcpctl("rollback", "--to", "1.0.0")
+        self.mcpctl("unhold")
+        self.mcpctl("upgrade", "--to", "1.9.0")
+        self.assertEqual("hello from demo 1.9.0\n", self.sandbox.demo().stdout)
 
     def test_state_of_a_newer_format_is_left_where_it_is(self):
         newer = json.dumps(json.loads(self.good) | {"format": 99}).encode()
