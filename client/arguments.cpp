@@ -272,7 +272,7 @@ std::string help_page(const CLI::App& app) {
 }  // namespace
 
 std::string absolute_source(const std::string& source) {
-  return source.empty() || !relative_path(source) ? source : absolute_path(source);
+  return source.starts_with('/') || relative_path(source) ? absolute_path(source) : source;
 }
 
 CommandLine parse_command_line(const std::vector<std::string>& words) {

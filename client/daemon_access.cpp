@@ -1,12 +1,16 @@
 #include "client/daemon_access.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
-#include <fstream>
 
 #include "client/json_fields.hpp"
+#include "daemon/unique_fd.hpp"
 #include "proto/error.hpp"
 #include "proto/text.hpp"
 
@@ -32,10 +36,11 @@ struct LockHolder {
 };
 
 LockHolder read_lock(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
+  // Without waiting, should it be a FIFO.
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   std::string text(4096, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
+  const ssize_t size = file ? ::read(file.get(), text.data(), text.size()) : -1;
+  text.resize(static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
   const auto json = nlohmann::json::parse(text.substr(0, text.find('\n')), nullptr, false);
   LockHolder holder;
   if (!json.is_object()) return holder;

@@ -163,7 +163,7 @@ Does what is safe, and nothing else: no source is asked, and no code of the appl
   the launcher        one that was changed or removed is put back
   the current release the link that names it is made again, if that release is whole
   the index           state.json, if a damaged one was set aside, from the jobs' records: pins, holds
-                      and pauses are not in them
+                      and pauses are not in them: until one is set or cleared, no release is removed
   releases            those that retention does not keep, and that nothing runs from, are removed
 
 What a crash left (a job half done, temporary files) every start of the daemon mends by itself. What

@@ -129,7 +129,7 @@ bool lock_release(const Place& place, const Text& release) {
   static Text path;
   app_path(place, path, release.bytes);
   path.add("/in-use");
-  const int fd = open(path.bytes, O_RDONLY | O_NOCTTY);
+  const int fd = open(path.bytes, O_RDONLY | O_NOCTTY | O_NONBLOCK);
   if (fd < 0) return errno != ENOENT;
   struct flock lock = {};
   lock.l_type = F_RDLCK;
@@ -146,7 +146,7 @@ bool read_recipe(const Place& place, const Text& release, std::size_t& size) {
   static Text path;
   app_path(place, path, release.bytes);
   path.add("/exec/").add(place.name);
-  const int fd = open(path.bytes, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  const int fd = open(path.bytes, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0 && errno == ENOENT) return false;
   if (fd < 0) fail(place, kNotExecutable, "cannot open", path.bytes, errno);
   const ssize_t length = read(fd, recipe, sizeof recipe);

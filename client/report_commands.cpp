@@ -21,6 +21,9 @@ int status_exit_code(const nlohmann::json& reply) {
       const std::string state = text_of(entry, "state");
       if (state == "broken" || state == "absent" || state == "foreign") code = kExitDamaged;
     }
+    for (const nlohmann::json& problem : member_of(app, "problems")) {
+      if (!text_of(problem, "file").empty()) code = kExitDamaged;
+    }
   }
   return code;
 }

@@ -50,6 +50,9 @@ class LateFileSink : public spdlog::sinks::base_sink<std::mutex> {
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
     if (!file_) {
+      struct stat found {};
+      // A FIFO would stop the daemon, a link may lead to somebody's file.
+      if (lstat(path_.c_str(), &found) == 0 && !S_ISREG(found.st_mode)) return;
       file_ = std::make_unique<spdlog::sinks::rotating_file_sink_st>(path_, kFileBytes, kFiles);
       file_->set_pattern(kSpeltOut);
     }

@@ -139,7 +139,11 @@ json Queries::application(const Application& app, bool verify) const {
       add_current(app, store, possession.current, verify, document);
     }
   } catch (const Error& error) {
-    document["problems"].push_back(problem(error.what(), remedy_for(error)));
+    json one = problem(error.what(), remedy_for(error));
+    for (const char* key : {"path", "file"}) {
+      if (error.context().contains(key)) one["file"] = error.context().at(key);
+    }
+    document["problems"].push_back(one);
   }
   if (state.newest) document["looked_up"] = format_time(state.newest->looked_up);
   return document;
@@ -167,6 +171,14 @@ void Queries::add_current(const Application& app, const ReleaseStore& store,
     if (!known || !here || *here < *known) document["newer"] = state.newest->version;
   }
   if (document.contains("newer")) add_withheld(app, *state.newest, document);
+  const auto health = state.health.find(current);
+  const bool known_damage = health != state.health.end() && !health->second.passed;
+  if (known_damage && !verify) {
+    document["problems"].push_back(
+        {{"what", "release " + current + " is damaged: " + health->second.summary},
+         {"remedy", kMendRelease},
+         {"file", environment_.tools.layout.tree(app.name, current)}});
+  }
   if (!verify) return;
   json damaged = json::array();
   for (const Damage& damage : store.verify(current)) {

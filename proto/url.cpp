@@ -16,7 +16,8 @@ std::string without_password(const std::string& source) {
 }
 
 bool relative_path(const std::string& source) {
-  if (source.starts_with('/') || source.find("://") != std::string::npos) return false;
+  if (source.empty() || source.starts_with('/') || source.find("://") != std::string::npos)
+    return false;
   const std::size_t colon = source.find(':');
   return colon == std::string::npos || colon > source.find('/');
 }

@@ -5,8 +5,7 @@
 using namespace mcpu;
 
 TEST_CASE("a path that depends on where one stands is told from URLs and hosts") {
-  for (const char* relative : {"x", "./odd:name", "a/b:c", "..", ""})
-    CHECK(relative_path(relative));
+  for (const char* relative : {"x", "./odd:name", "a/b:c", ".."}) CHECK(relative_path(relative));
   for (const char* whole :
        {"/srv/x", "https://example.org/x", "host:x", "git@host:x/y", "file:///x"})
     CHECK_FALSE(relative_path(whole));
