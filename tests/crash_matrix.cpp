@@ -71,8 +71,8 @@ Machine with_replaced_command() {
 /// What leads to the current release is gone.
 Machine with_lost_links() {
   Machine one(with_replaced_command());
-  one.fs().remove_file(one.layout().launcher("app", "app"));
-  one.fs().remove_file(one.layout().current("app"));
+  remove_durably(one.fs(), one.layout().launcher("app", "app"));
+  remove_durably(one.fs(), one.layout().current("app"));
   return one;
 }
 

@@ -177,9 +177,13 @@ std::map<std::string, std::string> Machine::picture() const {
       // Directories of ours without anything in them say nothing.
       const bool ours = info.type == FileType::kDirectory && path.starts_with(layout_.state) &&
                         !path.starts_with(layout_.releases("app") + "/");
+      // A launcher that no command leads to may stay.
+      const auto link = fs_->info(kLink);
+      const bool unused = path == layout_.launcher("app", "app") &&
+                          !(link && link->type == FileType::kLink && fs_->read_link(kLink) == path);
       // Nor is what the application itself left half done any of our business.
       const bool aside = path.ends_with("~") || path == layout_.denied("app");
-      if (!lock && !ours && !aside) picture[path] = describe(*this, path, info);
+      if (!lock && !ours && !aside && !unused) picture[path] = describe(*this, path, info);
     });
   }
   return picture;

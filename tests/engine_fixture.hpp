@@ -171,6 +171,8 @@ class Alternatives {
 
  private:
   void check_record(Engine& engine, bool is_new) const;
+  std::map<std::string, std::string> without_pruned(
+      std::map<std::string, std::string> present) const;
 
   const Ordeal& ordeal_;
   std::string old_runs_, new_runs_;

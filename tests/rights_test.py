@@ -29,6 +29,7 @@ TABLE = [
     ("Rollback", {"to": "before"}, CHANGERS),
     ("Rollback", {"configs": "always"}, ROOT),
     ("Check", {}, CHANGERS),
+    ("Repair", {}, CHANGERS),
     ("Cancel", {"job": 1}, CHANGERS),
     ("Plan", {"kind": "upgrade"}, CHANGERS),
     ("Plan", {"kind": "upgrade", "from": "/nowhere"}, ROOT),

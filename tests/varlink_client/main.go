@@ -237,6 +237,7 @@ func (c *caller) everyMethod(source string) {
 	c.call("Watch", p{"job": job, "after": 1, "follow": true}, true, "")
 	c.call("Watch", p{"job": 4711}, true, "NotFound")
 	c.call("Check", p{}, true, "")
+	c.call("Repair", p{}, true, "")
 	c.call("Status", p{"verify": true}, false, "")
 	c.call("Jobs", p{"limit": 5}, false, "")
 	c.call("Cancel", p{"job": 4711}, false, "NotFound")
