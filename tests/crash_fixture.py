@@ -79,17 +79,18 @@ def journal_of(state):
 
 
 class Machine:
-    """One sandbox. The daemon is whichever mcpctl started."""
+    """One sandbox. The daemon is whichever mcpctl started. `disk`: where home and state lie."""
 
-    def __init__(self, earlier=None):
-        self.sandbox = Sandbox()
+    def __init__(self, earlier=None, disk=None):
+        self.program = PROGRAM
+        self.sandbox = Sandbox(disk=disk)
         self.state = self.sandbox.state
         self.tracers = []
+        #: Others run the command all the time: an undone release may stay until they have ended.
+        self.command_in_use = False
         self.link = self.sandbox.links / "demo"
         self.sandbox.settings_file.write_text(files_of(0)["settings.json"])
-        files = [{"path": f".demo/{name}", "format": "json", "servers": "/servers"}
-                 for name in ("settings.json", "extra.json")]
-        self.sandbox.write_configuration({"files": files})
+        self.write_configuration()
         if earlier:
             self.link.write_text(earlier)
             self.link.chmod(0o755)
@@ -106,8 +107,13 @@ class Machine:
     def __exit__(self, *_):
         self.close()
 
-    def release(self, minor):
-        self.sandbox.repository.release(f"1.{minor}.0", {"bin/demo": PROGRAM})
+    def write_configuration(self, **changes):
+        files = [{"path": f".demo/{name}", "format": "json", "servers": "/servers"}
+                 for name in ("settings.json", "extra.json")]
+        self.sandbox.write_configuration({"files": files}, **changes)
+
+    def release(self, minor, **files):
+        self.sandbox.repository.release(f"1.{minor}.0", {"bin/demo": self.program} | files)
 
     def mcpctl(self, *arguments):
         done = self.sandbox.mcpctl(*arguments)
@@ -156,6 +162,8 @@ class Machine:
         snapshot = self.state / "snapshots" / str(job)
         if any(snapshot.glob("*/found")):
             found = [line for line in found if f" snapshots/{job}" not in line]
+        if self.command_in_use:
+            found = [line for line in found if " apps/demo/releases/" not in line]
         return found
 
     def history(self):
@@ -195,14 +203,11 @@ class Machine:
     def crash(self, arguments, *moments):
         """Runs a job with mcpctl and kills the daemon at each moment(job) that comes true, one
         after the other; mcpctl starts it again each time and follows the job to its end. What is
-        returned is how it stood at the last kill."""
+        returned is how it stood at the last kill. Without a moment the daemon lives."""
         job = self.next_job()
         self.mcpctl("status")  # a daemon is there
-        output = self.sandbox.root / "followed"
-        with open(output, "w", encoding="utf-8") as file:
-            client = subprocess.Popen(
-                [MCPCTL, *arguments, "--json", *self.sandbox.instance_arguments()], stdout=file,
-                stderr=file, stdin=subprocess.DEVNULL, env=self.sandbox.environment(), cwd="/")
+        client = self.start_client(arguments)
+        steps, committed, ended = None, False, True
         try:
             hits = 0
             for moment in moments:
@@ -215,12 +220,25 @@ class Machine:
         finally:
             client.kill()
             client.wait()
-        lines = [json.loads(line) for line in output.read_text().splitlines()
-                 if line.startswith("{")]
+        lines = self.followed()
         assert status in (0, 1), f"mcpctl ended with {status}: {lines[-1:]}\n{self.diagnostics()}"
+        self.mcpctl("status")  # who was told the end before the kill has started no daemon
         wait_for(lambda: not (self.state / "journal").exists(),
                  f"the journal's end after {lines[-1:]}\n{self.diagnostics()}")
         return Crash(hits == len(moments), job, steps, committed, ended, status, lines)
+
+    def start_client(self, arguments):
+        """Starts mcpctl; followed() tells what it has printed."""
+        with open(self.sandbox.root / "followed", "w", encoding="utf-8") as file:
+            return subprocess.Popen(
+                [MCPCTL, *arguments, "--json", *self.sandbox.instance_arguments()], stdout=file,
+                stderr=file, stdin=subprocess.DEVNULL, env=self.sandbox.environment(), cwd="/")
+
+    def followed(self):
+        """The whole lines that the client has printed so far."""
+        text = (self.sandbox.root / "followed").read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines(keepends=True)
+                if line.startswith("{") and line.endswith("\n")]
 
     def _kill_behind(self, client):
         """Kills the daemon; its client is held until the journal at that moment has been read."""
@@ -238,17 +256,22 @@ class Machine:
         """The moment at which a job has written this record to its journal, counted behind the
         first, and has not synced it: a new daemon, run by strace, stands still there and cannot
         pass it, however slow the machine is."""
+        trace = self.trace("-P", self.state / "journal", "-e", "trace=pwrite64",
+                           "-e", f"inject=pwrite64:signal=SIGSTOP:when={number}")
+        return lambda _: b"stopped by SIGSTOP" in trace.read_bytes()
+
+    def trace(self, *options):
+        """A new daemon, run by strace. Returns the file in which strace tells of it."""
         end_serving(self.state)
         trace = self.sandbox.root / f"trace-{len(self.tracers)}"
-        command = ["strace", "-f", "-qq", "-o", trace, "-P", self.state / "journal",
-                   "-e", "trace=pwrite64", "-e", f"inject=pwrite64:signal=SIGSTOP:when={number}",
-                   DAEMON, *self.sandbox.instance_arguments()]
+        command = ["strace", "-f", "-qq", "-o", trace, *options, DAEMON,
+                   *self.sandbox.instance_arguments()]
         with open(self.sandbox.root / "traced.log", "ab") as log:
             self.tracers.append(subprocess.Popen(
                 command, env=self.sandbox.environment(), stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, cwd="/"))
         wait_for(self.serves, "the start of the daemon under strace")
-        return lambda _: b"stopped by SIGSTOP" in trace.read_bytes()
+        return trace
 
     def serves(self):
         with socket.socket(socket.AF_UNIX) as connection:

@@ -261,13 +261,14 @@ class Daemon:
 
 class Sandbox:
     """A private directory with everything of one instance in it, below a directory called `name`
-    (with spaces, say) if that is given. Names are short: a socket's path has room for 107 bytes."""
+    (with spaces, say) if that is given. Names are short: a socket's path has room for 107 bytes.
+    `disk`: where home and state lie, if on a disk of their own."""
 
-    def __init__(self, name=""):
+    def __init__(self, name="", disk=None):
         self.top = pathlib.Path(tempfile.mkdtemp(prefix="mcpu-"))
         self.root = self.top / name
-        self.home = self.root / "home"
-        self.state = self.root / "state"
+        self.home = (disk or self.root) / "home"
+        self.state = (disk or self.root) / "state"
         self.links = self.home / ".local" / "bin"
         self.socket = self.root / "socket"
         self.config_file = self.root / "config.json"
