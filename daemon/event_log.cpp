@@ -99,8 +99,11 @@ std::shared_ptr<EventLog::JobLog> EventLog::find(JobId job) const {
 
 void EventLog::open(JobId job) {
   {
-    const std::lock_guard lock(mutex_);
-    if (const auto log = find(job); log && !log->closed) return;
+    std::unique_lock lock(mutex_);
+    const auto log = find(job);
+    if (log && !log->closed) return;
+    // One that was closed a moment ago is still being written: what follows comes behind that.
+    if (log) written_.wait(lock, [&] { return log->attempted >= log->emitted; });
   }
   if (job == 0) make_directories(fs_, layout_.job(0), 0700);
   auto log = std::make_shared<JobLog>(fs_, layout_, job);
@@ -156,7 +159,6 @@ void EventLog::flush(JobId job) {
 }
 
 void EventLog::close(JobId job) {
-  std::function<void()> listener;
   {
     const std::lock_guard lock(mutex_);
     const auto log = find(job);
@@ -165,9 +167,17 @@ void EventLog::close(JobId job) {
     log->wanted = true;
     work_.notify_one();
     drop_closed();
-    listener = listener_;
   }
   // Who has read everything there is waits for the log's end, not only for further events.
+  wake_readers();
+}
+
+void EventLog::wake_readers() {
+  std::function<void()> listener;
+  {
+    const std::lock_guard lock(mutex_);
+    listener = listener_;
+  }
   if (listener) listener();
 }
 

@@ -63,8 +63,11 @@ class EventLog {
                                                        std::size_t limit);
   /// Whether events may still be added to the job's log: until then its final event is to come.
   bool is_open(JobId job) const;
-  /// Called after each group became durable (on the writer's thread) and after a log was closed.
-  /// Set before any emit; the listener must not block (the server posts to its own thread).
+  /// Has the listener called, for readers who wait for something else than an event.
+  void wake_readers();
+  /// Called after each group became durable (on the writer's thread), after a log was closed and by
+  /// wake_readers(). Set before any emit; the listener must not block (the server posts to its own
+  /// thread).
   void on_durable(std::function<void()> listener);
   /// Is given each new event, in each job's order, on the writer's thread: once it is durable, or
   /// cannot be made so. Must not call this log. Set before any emit.

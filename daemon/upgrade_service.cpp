@@ -55,6 +55,7 @@ UpgradeService::UpgradeService(Tools tools, const Instance& instance,
               [this] {
                 const bool recovered = recover();
                 settled_ = true;
+                events_.wake_readers();  // Some wait for a final event that may never come.
                 return recovered;
               },
               [this] { return tools_.fs.info(tools_.layout.journal()).has_value(); }}) {}

@@ -224,6 +224,18 @@ TEST_CASE_FIXTURE(Fixture, "numbering goes on after a restart") {
   CHECK(texts(log, 1) == Texts{"before", "after"});
 }
 
+TEST_CASE_FIXTURE(Fixture, "what is opened again right after its close goes on behind it") {
+  EventLog log(fs, layout);
+  for (std::uint64_t number = 1; number <= 100; ++number) {
+    log.open(1);
+    CHECK(say(log, std::to_string(number)) == number);
+    log.close(1);
+  }
+  log.open(1);
+  log.flush(1);
+  CHECK(log.read(1, 1, 200).size() == 100);
+}
+
 TEST_CASE_FIXTURE(Fixture, "a torn final record is dropped and overwritten") {
   {
     EventLog log(fs, layout);

@@ -164,6 +164,20 @@ TEST_CASE("cancelling undoes a running job, drops a waiting one, and comes too l
   CHECK(error_of([&] { serving.service.cancel(99, kRoot); }).code() == Code::kNotFound);
 }
 
+TEST_CASE("who waits for what a start may recover is woken, also where there is nothing") {
+  Machine machine(installed_machine());
+  std::binary_semaphore woken{0};
+  std::atomic<bool> told{false};
+  UpgradeService service(machine.tools(), Serving::instance_of(machine),
+                         machine.environment().configuration);
+  service.events().on_durable([&] {
+    if (service.settled() && !told.exchange(true)) woken.release();
+  });
+  service.start();
+  CHECK(woken.try_acquire_for(kSoon));
+  service.stop();
+}
+
 TEST_CASE("what cannot be done is refused before it gets a number") {
   Machine machine(installed_machine());
   Serving serving(machine);
