@@ -331,7 +331,11 @@ void undo_release_changes(const Step&, StepContext& context, const StepTrace& tr
       undo_change(context, user, change, saved, present, interrupted);
       paths.push_back(change.after.path);
     }
-    // What stands as before already may have been put there by an undo that did not get so far.
+    // What stands as before already may have been put there by an undo that did not get so far; an
+    // interrupted step's notes do not tell of all of it.
+    for (const FileState& state : present) {
+      if (interrupted && state.problem.empty()) paths.push_back(state.path);
+    }
     if (!paths.empty()) context.home(user, kHomeLimit).sync(paths);
   });
 }
