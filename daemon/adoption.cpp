@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <set>
 
 #include "daemon/durable.hpp"
 #include "proto/error.hpp"
@@ -277,22 +276,29 @@ std::string EntryPoints::recorded_origin(const std::string& directory) const {
 void EntryPoints::install() {
   make_directories(fs_, layout_.launch(app_), 0755);
   for (const EntryPoint& entry : entries_) {
-    if (!launcher_whole(entry)) {
-      write_durably(fs_, layout_.launcher(app_, entry.name),
-                    read_file(fs_, launcher_, kMaxEntryBytes), kLauncherMode);
+    const std::string launcher = layout_.launcher(app_, entry.name);
+    if (launcher_whole(entry)) {
+      sync_beside(launcher);
+    } else {
+      write_durably(fs_, launcher, read_file(fs_, launcher_, kMaxEntryBytes), kLauncherMode);
     }
-    if (leads_to_launcher(entry)) continue;
+    if (leads_to_launcher(entry)) {
+      sync_beside(entry.link);
+      continue;
+    }
     make_directories(fs_, parent_path(entry.link), 0755);
-    link_durably(fs_, layout_.launcher(app_, entry.name), entry.link);
+    link_durably(fs_, launcher, entry.link);
   }
-  sync_places();
 }
 
 std::vector<std::string> EntryPoints::put_back(const std::string& directory) {
   std::vector<std::string> left_alone;
   for (const Standing& standing : read_record(directory)) {
     const Standing present = look(standing.path);
-    if (same(present, standing)) continue;
+    if (same(present, standing)) {
+      sync_beside(standing.path);
+      continue;
+    }
     const bool on_path = is_link(standing.path);
     const bool ours =
         present.kind == Kind::kNothing ||
@@ -304,17 +310,12 @@ std::vector<std::string> EntryPoints::put_back(const std::string& directory) {
       restore(standing, directory);
     }
   }
-  sync_places();
   return left_alone;
 }
 
-/// What stood as it should already may not have been durable yet.
-void EntryPoints::sync_places() {
-  std::set<std::string> directories;
-  for (const std::string& place : places()) directories.insert(parent_path(place));
-  for (const std::string& directory : directories) {
-    if (fs_.info(directory + "/.")) fs_.sync_directory(directory);
-  }
+void EntryPoints::sync_beside(const std::string& path) {
+  const std::string directory = parent_path(path);
+  if (fs_.info(directory + "/.")) fs_.sync_directory(directory);
 }
 
 void EntryPoints::restore(const Standing& standing, const std::string& directory) {

@@ -66,7 +66,8 @@ class EntryPoints {
   Standing look(const std::string& path) const;
   void restore(const Standing& standing, const std::string& directory);
   bool is_link(const std::string& path) const;
-  void sync_places();
+  /// For what stands as it should already: an attempt before this one may not have made it durable.
+  void sync_beside(const std::string& path);
   bool launcher_whole(const EntryPoint& entry) const;
   std::vector<std::string> places() const;
 

@@ -187,17 +187,11 @@ std::vector<FileState> look_at_home(StepContext& context, const ManagedUser& use
 
 namespace {
 
-/// Makes what the release wrote durable; why it could not be, if so.
-std::exception_ptr sync_changes(StepContext& context, const ManagedUser& user,
-                                const std::vector<FileState>& before,
-                                const std::vector<FileState>& after) {
-  std::vector<std::string> changed;
-  for (const FileState& state : after) {
-    const FileState* earlier = find_state(before, state.path);
-    if (earlier && !earlier->same_content(state)) changed.push_back(state.path);
-  }
+/// Why the files could not be made durable; null: they are.
+std::exception_ptr try_to_sync(StepContext& context, const ManagedUser& user,
+                               const std::vector<std::string>& paths) {
   try {
-    if (!changed.empty()) context.home(user, kHomeLimit).sync(changed);
+    if (!paths.empty()) context.home(user, kHomeLimit).sync(paths);
     return nullptr;
   } catch (const Error&) {
     return std::current_exception();
@@ -208,15 +202,20 @@ std::exception_ptr sync_changes(StepContext& context, const ManagedUser& user,
 
 void note_changes(StepContext& context, const ManagedUser& user,
                   const std::vector<FileState>& before, const std::vector<FileState>& after) {
-  // First: the journal's word for a content is worth nothing if a power cut tears it.
-  const std::exception_ptr unsynced = sync_changes(context, user, before, after);
+  std::vector<std::string> changed;
   for (const FileState& state : after) {
     const FileState* earlier = find_state(before, state.path);
-    if (!earlier || earlier->same_content(state)) continue;
-    context.touched[user.who.uid].insert(state.path);
-    context.note({{"uid", user.who.uid}, {"before", to_json(*earlier)}, {"after", to_json(state)}});
+    if (earlier && !earlier->same_content(state)) changed.push_back(state.path);
+  }
+  // First: the journal's word for a content is worth nothing if a power cut tears it.
+  const std::exception_ptr unsynced = try_to_sync(context, user, changed);
+  for (const std::string& path : changed) {
+    context.touched[user.who.uid].insert(path);
+    context.note({{"uid", user.who.uid},
+                  {"before", to_json(*find_state(before, path))},
+                  {"after", to_json(*find_state(after, path))}});
     context.log.emit_about(user.who.uid, Tier::kWarning, "config.changed",
-                           {{"user", user.who.name}, {"file", "~/" + escape_path(state.path)}});
+                           {{"user", user.who.name}, {"file", "~/" + escape_path(path)}});
   }
   if (after.empty() && !before.empty()) {
     context.note({{"uid", user.who.uid}, {"unseen", true}});

@@ -89,7 +89,7 @@ void JobPlanner::check(const JobRequest& request) const {
   const EntryPoints entry_points = entry_points_of(environment_, app);
   if (request.kind == JobKind::kUpgrade) location(request, app, entry_points);
   if (request.kind != JobKind::kRollback) return;
-  const ReleaseStore store(environment_.tools.fs, environment_.tools.layout, app.name);
+  const ReleaseStore store = store_of(app);
   const std::string target = rollback_target(request, store, standing(app, entry_points, store));
   if (target == kBefore) require_adopted(app, entry_points);
 }
@@ -137,12 +137,17 @@ PlanFacts JobPlanner::facts(const JobRecord& record, const Application& app,
   return facts;
 }
 
-PreparedJob JobPlanner::prepare_upgrade(const JobRecord& record) {
+PreparedJob JobPlanner::begin(const JobRequest& request) const {
   PreparedJob job;
   job.configuration = environment_.configuration;
-  job.app = &job.configuration->application(record.request.app);
+  job.app = &job.configuration->application(request.app);
+  return job;
+}
+
+PreparedJob JobPlanner::prepare_upgrade(const JobRecord& record) {
+  PreparedJob job = begin(record.request);
   const EntryPoints entry_points = entry_points_of(environment_, *job.app);
-  const ReleaseStore store(environment_.tools.fs, environment_.tools.layout, job.app->name);
+  const ReleaseStore store = store_of(*job.app);
   const std::string source = location(record.request, *job.app, entry_points);
   job.source = open_source(record.request, *job.app, source);
   const ResolvedSource& resolved = job.source->resolved();
@@ -308,11 +313,9 @@ std::string JobPlanner::rollback_target(const JobRequest& request, const Release
 }
 
 PreparedJob JobPlanner::prepare_rollback(const JobRecord& record) {
-  PreparedJob job;
-  job.configuration = environment_.configuration;
-  job.app = &job.configuration->application(record.request.app);
+  PreparedJob job = begin(record.request);
   const EntryPoints entry_points = entry_points_of(environment_, *job.app);
-  const ReleaseStore store(environment_.tools.fs, environment_.tools.layout, job.app->name);
+  const ReleaseStore store = store_of(*job.app);
   PlanFacts facts = this->facts(record, *job.app, entry_points, store);
   facts.to = rollback_target(record.request, store, facts.from);
   if (facts.to == facts.from && !facts.entry_points) {
@@ -349,11 +352,9 @@ std::string JobPlanner::release_in_use(const Application& app, const ReleaseStor
 }
 
 PreparedJob JobPlanner::prepare_repair(const JobRecord& record) {
-  PreparedJob job;
-  job.configuration = environment_.configuration;
-  job.app = &job.configuration->application(record.request.app);
+  PreparedJob job = begin(record.request);
   const EntryPoints entry_points = entry_points_of(environment_, *job.app);
-  const ReleaseStore store(environment_.tools.fs, environment_.tools.layout, job.app->name);
+  const ReleaseStore store = store_of(*job.app);
   PlanFacts facts = this->facts(record, *job.app, entry_points, store);
   facts.from = facts.to = release_in_use(*job.app, store);
   if (facts.to.empty()) {

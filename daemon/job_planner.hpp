@@ -53,6 +53,11 @@ class JobPlanner {
   const std::optional<Newest>& newest() const { return newest_; }
 
  private:
+  /// The job of an application, of which nothing more is known yet.
+  PreparedJob begin(const JobRequest& request) const;
+  ReleaseStore store_of(const Application& app) const {
+    return {environment_.tools.fs, environment_.tools.layout, app.name};
+  }
   PreparedJob prepare_upgrade(const JobRecord& record);
   PreparedJob prepare_rollback(const JobRecord& record);
   PreparedJob prepare_repair(const JobRecord& record);

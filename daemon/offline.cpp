@@ -11,7 +11,6 @@ namespace mcpu {
 
 namespace {
 
-constexpr int kPending = 6;
 constexpr std::chrono::milliseconds kLook{10};
 
 }  // namespace
@@ -23,7 +22,7 @@ int recover_offline(UpgradeService& service) {
     return 0;
   }
   spdlog::error("needs attention: {}", pending);
-  return kPending;
+  return exit_code(Outcome::kNotRestored);
 }
 
 int roll_back_offline(UpgradeService& service, const std::string& app,

@@ -82,7 +82,6 @@ constexpr auto kMessages = std::to_array<Message>({
     {"release.unreadable",
      "{release} is damaged ({reason}): it is left all the same, and nothing is compared with it"},
     {"repair.left", "not mended: {what}"},
-    {"repair.removed", "removed {path}, which nothing needs"},
     {"resolve.release", "release {release} is version {version} from {origin}"},
     {"resolve.up_to_date", "already up to date: {release}"},
     {"rollback.held",
