@@ -3,6 +3,7 @@ migrates its configuration files, mcpctl that starts the daemon on demand and fo
 the daemon's death, and the views by which old and new are told apart."""
 
 import collections
+import contextlib
 import json
 import os
 import re
@@ -211,7 +212,7 @@ class Machine:
         self.mcpctl("status")  # a daemon is there
         client = self.start_client(arguments)
         steps, committed, ended = None, False, True
-        try:
+        with self.reaped(client):
             hits = 0
             for moment in moments:
                 while not (hit := moment(job)) and client.poll() is None:
@@ -219,12 +220,7 @@ class Machine:
                 hits += hit
                 steps, committed = self._kill_behind(client)
                 ended = self.at_event(b'"last":true')(job)
-            status = client.wait(60)
-        finally:
-            client.kill()
-            client.wait()
-        lines = self.followed()
-        assert status in (0, 1), f"mcpctl ended with {status}: {lines[-1:]}\n{self.diagnostics()}"
+            status, lines = self.end_of(client)
         self.mcpctl("status")  # who was told the end before the kill has started no daemon
         wait_for(lambda: not (self.state / "journal").exists(),
                  f"the journal's end after {lines[-1:]}\n{self.diagnostics()}")
@@ -236,6 +232,32 @@ class Machine:
             return subprocess.Popen(
                 [MCPCTL, *arguments, "--json", *self.sandbox.instance_arguments()], stdout=file,
                 stderr=file, stdin=subprocess.DEVNULL, env=self.sandbox.environment(), cwd="/")
+
+    @staticmethod
+    @contextlib.contextmanager
+    def reaped(client):
+        """No client outlives what is done with it here, however that ends."""
+        try:
+            yield
+        finally:
+            client.kill()
+            client.wait()
+
+    def end_of(self, client):
+        """How mcpctl ended, and what it had printed by then."""
+        try:
+            status = client.wait(60)
+        except subprocess.TimeoutExpired as error:
+            told = f"{self.followed()[-3:]}\n{self.diagnostics()}\n{self.last_log_lines()}"
+            raise AssertionError(f"mcpctl does not end; it has said {told}") from error
+        lines = self.followed()
+        assert status in (0, 1), f"mcpctl ended with {status}: {lines[-1:]}\n{self.diagnostics()}"
+        return status, lines
+
+    def last_log_lines(self):
+        """Of the newest job, as they lie on disk."""
+        path = self.state / "jobs" / str(self.next_job() - 1) / "events.ndjson"
+        return path.read_text(errors="replace")[-1500:] if path.exists() else "no log"
 
     def followed(self):
         """The whole lines that the client has printed so far."""

@@ -244,16 +244,13 @@ class DiskMachine(Machine):
         """Cuts the power at the moment, or at the client's end if that comes first: then the
         moment was not hit."""
         client = self.start_client(arguments)
-        try:
+        with self.reaped(client):
             while not (hit := moment(job)) and client.poll() is None:
                 time.sleep(0)
             client.send_signal(signal.SIGSTOP)
             daemon = serving_pid(self.state)
             self.disk.cut_power()
             DiskMachine.cuts += 1
-        finally:
-            client.kill()
-            client.wait()
         self.seen = max(self.seen, self.followed(), key=len)
         if daemon:
             end_family(daemon, self.tracers)
@@ -266,16 +263,13 @@ class DiskMachine(Machine):
         still. Gives whether it got there, and how mcpctl ended, while the disk is still full."""
         job = self.next_job()
         client = self.start_client(arguments)
-        try:
+        with self.reaped(client):
             while not (hit := moment(job)) and client.poll() is None:
                 time.sleep(0)
             with self.disk.filled(left_bytes):
                 if hit:
                     os.kill(serving_pid(self.state), signal.SIGCONT)
                 yield hit, client.wait(60), self.followed()
-        finally:
-            client.kill()
-            client.wait()
 
     def _ask_for(self, job):
         """How the job ended, and all lines of its log, as a client is told who asks later."""
@@ -283,14 +277,8 @@ class DiskMachine(Machine):
             self.mcpctl("status")
             return 1, []
         client = self.start_client(["watch", str(job)])
-        try:
-            status = client.wait(60)
-        finally:
-            client.kill()
-            client.wait()
-        lines = self.followed()
-        assert status in (0, 1), f"mcpctl ended with {status}: {lines[-1:]}\n{self.diagnostics()}"
-        return status, lines
+        with self.reaped(client):
+            return self.end_of(client)
 
     # Only the calls of interest are traced, which costs a job little; no signal can stop it then.
 
