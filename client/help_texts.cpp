@@ -191,8 +191,9 @@ with what to do about it.
   --verify            compare the content of every file with its digest, and name those that differ:
                       of the current release, and of the one that 'mcpctl rollback' goes to
 
-Exit codes: 0 shown; 1 a command cannot run, or with --verify: something is damaged; 5 no daemon;
-6 something needs to be looked at now. Options common to all commands: mcpctl --help
+Exit codes: 0 shown; 1 a command cannot run, a configuration was not taken, or a file is damaged
+(most are compared with --verify alone); 5 no daemon; 6 something needs to be looked at now. Options
+common to all commands: mcpctl --help
 )";
 
 constexpr std::string_view kJobs = R"(mcpctl jobs - the last jobs and how they ended

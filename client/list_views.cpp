@@ -112,7 +112,7 @@ bool is_problem(const nlohmann::json& reply, const std::string& message) {
 
 std::string jobs_view(const nlohmann::json& reply, const Paint& paint) {
   const nlohmann::json& jobs = member_of(reply, "jobs");
-  if (jobs.empty()) return "There has been no job yet.\n";
+  if (jobs.empty() && member_of(reply, "problems").empty()) return "There has been no job yet.\n";
   std::vector<std::vector<std::string>> rows = {
       {"JOB", "KIND", "APP", "MODE", "BY", "STARTED", "RESULT", "RELEASE", "MESSAGE"}};
   for (const nlohmann::json& job : jobs) {
@@ -122,7 +122,7 @@ std::string jobs_view(const nlohmann::json& reply, const Paint& paint) {
                     optional_time(started.empty() ? text_of(job, "requested") : started),
                     job_state(job), text_of(job, "release"), text_of(job, "message")});
   }
-  return table(rows, paint);
+  return table(rows, paint) + problems_list(reply, paint);
 }
 
 std::string releases_view(const nlohmann::json& reply, const Paint& paint) {

@@ -10,8 +10,12 @@ constexpr int kExitDamaged = 1;
 constexpr int kExitNotRestored = 6;
 
 int status_exit_code(const nlohmann::json& reply) {
-  if (!member_of(reply, "problems").empty()) return kExitNotRestored;
   int code = 0;
+  for (const nlohmann::json& problem : member_of(reply, "problems")) {
+    // A mistake in a file keeps things as they are; anything else is to be looked at now.
+    if (text_of(problem, "file").empty()) return kExitNotRestored;
+    code = kExitDamaged;
+  }
   for (const nlohmann::json& app : member_of(reply, "applications")) {
     if (text_of(member_of(app, "last_job"), "outcome") == "not_restored") return kExitNotRestored;
     for (const char* compared : {"verified", "verified_back"}) {

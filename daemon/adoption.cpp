@@ -15,6 +15,7 @@ using Kind = Standing::Kind;
 
 constexpr std::uint64_t kMaxEntryBytes = 64 << 20;
 constexpr std::uint32_t kLauncherMode = 0755;
+constexpr std::uint32_t kOwnerReads = 0400;
 constexpr int kMaxLinks = 8;
 
 std::string record_file(const std::string& directory) { return directory + "/entry-points.json"; }
@@ -160,9 +161,11 @@ bool EntryPoints::leads_to_launcher(const EntryPoint& entry) const {
 }
 
 bool EntryPoints::launcher_whole(const EntryPoint& entry) const {
-  const Standing standing = look(layout_.launcher(app_, entry.name));
-  return standing.kind == Kind::kFile && standing.mode == kLauncherMode &&
-         standing.content == hash_file(*fs_.open(launcher_));
+  const std::string launcher = layout_.launcher(app_, entry.name);
+  const auto info = fs_.info(launcher);
+  // Its content last: with a wrong mode it may not be readable.
+  return info && info->type == FileType::kFile && info->mode == kLauncherMode &&
+         hash_file(*fs_.open(launcher)) == hash_file(*fs_.open(launcher_));
 }
 
 bool EntryPoints::in_place() const {
@@ -180,8 +183,11 @@ std::string EntryPoints::problem(const EntryPoint& entry) const {
       return escape_path(launch) + " is not a directory: remove it, then run 'mcpctl repair'";
     }
     const std::string launcher = layout_.launcher(app_, entry.name);
-    if (look(launcher).kind == Kind::kOther) {
-      return escape_path(launcher) + " is no file: move it away, then run 'mcpctl repair'";
+    const auto found = fs_.info(launcher);
+    const bool is_file = found && (found->type == FileType::kFile || found->type == FileType::kLink);
+    if (found && (!is_file || (found->mode & kOwnerReads) == 0)) {
+      return escape_path(launcher) + (is_file ? " cannot be read" : " is no file") +
+             ": move it away, then run 'mcpctl repair'";
     }
     return "the launcher behind " + link +
            " was changed or removed: run 'mcpctl repair' to put it back";

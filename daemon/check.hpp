@@ -39,6 +39,7 @@ struct CheckResult {
   int exit_code = -1;  ///< -1: ended by a signal or not started
   int signal = 0;
   bool timed_out = false;
+  int start_error = 0;    ///< errno of what kept it from being started; 0: it was started
   std::string reason;     ///< why it did not pass, one line: "exit code 2", "output contains ..."
   std::string forbidden;  ///< the text of CheckSpec::forbid that it printed; empty: none
   std::string output;     ///< UTF-8, bounded: stdout and stderr, the middle left out if long

@@ -1,5 +1,7 @@
 #include "daemon/check_judge.hpp"
 
+#include <cerrno>
+
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -29,7 +31,7 @@ Verdict CheckJudge::judge(const std::vector<CheckSpec>& specs, const CheckTarget
   for (const Failure& failure : run_again(open, fresh, old)) settled.push_back(failure);
   Verdict verdict;
   for (const Failure& failure : settled) {
-    const Verdict one = weigh(failure);
+    const Verdict one = weigh(failure, fresh);
     if (!one.passed && (verdict.passed || (one.regression && !verdict.regression))) verdict = one;
   }
   return verdict;
@@ -88,9 +90,13 @@ bool CheckJudge::failed_before(const Failure& failure) const {
          !failure.result.fails_worse_than(before->second);
 }
 
-Verdict CheckJudge::weigh(const Failure& failure) {
+Verdict CheckJudge::weigh(const Failure& failure, const CheckTarget& fresh) {
   const CheckSpec& spec = *failure.spec;
   const CheckResult& result = failure.result;
+  if (fresh.foreign && result.start_error == EACCES) {
+    show(result, Tier::kWarning, "check.closed");
+    return {};
+  }
   const auto before = baseline_.find(spec.name);
   const bool known = before != baseline_.end();
   if (known && (before->second.passed || (!spec.essential && !failed_before(failure)))) {

@@ -17,6 +17,7 @@ struct CheckTarget {
   std::map<std::string, std::string>
       environment;        ///< the release's, HOME included if it is a scratch one
   std::string directory;  ///< working directory
+  bool foreign = false;   ///< what no job of ours made: it may be closed to the user
 };
 
 /// What the checks of one user came to.
@@ -65,7 +66,7 @@ class CheckJudge {
   std::vector<Failure> first_run(const std::vector<CheckSpec>& specs, const CheckTarget& fresh);
   std::vector<Failure> run_again(const std::vector<Failure>& failures, const CheckTarget& fresh,
                                  const std::optional<CheckTarget>& old);
-  Verdict weigh(const Failure& failure);
+  Verdict weigh(const Failure& failure, const CheckTarget& fresh);
   bool failed_before(const Failure& failure) const;
   void tell_passed(const CheckResult& result);
   void show(const CheckResult& result, Tier tier, const char* id);

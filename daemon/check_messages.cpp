@@ -63,6 +63,7 @@ json check_result_to_json(const CheckResult& result) {
           {"exit_code", result.exit_code},
           {"signal", result.signal},
           {"timed_out", result.timed_out},
+          {"start_error", result.start_error},
           {"reason", to_utf8(result.reason)},
           {"forbidden", escape_path(result.forbidden)},
           {"output", to_utf8(result.output)},
@@ -77,6 +78,7 @@ CheckResult check_result_from_json(const json& object) {
     result.exit_code = object.at("exit_code").get<int>();
     result.signal = object.at("signal").get<int>();
     result.timed_out = object.at("timed_out").get<bool>();
+    result.start_error = object.at("start_error").get<int>();
     result.reason = object.at("reason").get<std::string>();
     result.forbidden = raw(object, "forbidden");
     result.output = object.at("output").get<std::string>();

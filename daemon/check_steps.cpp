@@ -29,6 +29,7 @@ CheckTarget entry_target(const StepContext& context, const std::string& home) {
   }
   target.environment["HOME"] = home;
   target.directory = home;
+  target.foreign = context.plan.to == kBefore;
   return target;
 }
 

@@ -15,7 +15,10 @@ std::string state_of_ours(const JobEnvironment& environment, const EntryPoints& 
                           const Possession& possession, json& problems) {
   const std::string link = escape_path(entry.link);
   if (const std::string launcher = entry_points.problem(entry); !launcher.empty()) {
-    problems.push_back(problem(launcher));
+    problems.push_back(possession.installed
+                           ? problem(launcher)
+                           : json{{"what", link + " leads to nothing: no release is installed"},
+                                  {"remedy", "run 'mcpctl upgrade'"}});
     return "broken";
   }
   if (possession.current.empty()) return possession.installed ? "broken" : "before";

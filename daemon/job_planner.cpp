@@ -98,8 +98,11 @@ void JobPlanner::require_adopted(const Application& app, const EntryPoints& entr
   const std::string adoption = environment_.tools.layout.adoption(app.name);
   const bool adopted = environment_.tools.fs.info(adoption + "/entry-points.json").has_value();
   if (adopted && !entry_points.stands_as_recorded(adoption)) return;
+  const bool lost = !adopted && !state_.application(app.name).history.empty();
   throw Error(Code::kNothingToRollBack,
               adopted ? "what stood there before adoption stands there already"
+              : lost  ? "what stood there before adoption is not known: " + escape_path(adoption) +
+                           "/entry-points.json is gone"
                       : "nothing was adopted, so nothing stood there before");
 }
 
@@ -306,7 +309,13 @@ std::string JobPlanner::rollback_target(const JobRequest& request, const Release
   const auto& history =
       state_.application(environment_.configuration->application(request.app).name).history;
   const std::string earlier = release_before(history, standing);
-  if (!earlier.empty()) return earlier;
+  if (store.exists(earlier)) return earlier;
+  if (!earlier.empty()) {
+    throw Error(Code::kNothingToRollBack,
+                "release " + earlier +
+                    ", which stood before, is gone: name another one with --to, see "
+                    "'mcpctl releases'");
+  }
   throw Error(Code::kNothingToRollBack,
               "there is no earlier release to roll back to; what stood there before adoption comes "
               "back with 'mcpctl rollback --to before'");

@@ -176,6 +176,12 @@ void JobQueue::mark_committed() {
   if (running_ && !running_->cancellation.requested()) running_->committed = true;
 }
 
+bool JobQueue::has(JobId job) const {
+  const std::lock_guard lock(mutex_);
+  return (running_ && running_->record.id == job) ||
+         std::ranges::any_of(waiting_, [&](const auto& one) { return one->record.id == job; });
+}
+
 QueueView JobQueue::view() const {
   const std::lock_guard lock(mutex_);
   QueueView view;

@@ -83,6 +83,8 @@ class JobQueue {
   void mark_committed();
 
   QueueView view() const;
+  /// Whether the job runs or waits.
+  bool has(JobId job) const;
   /// Nothing runs, waits or is to be recovered.
   bool idle() const;
   /// Context of a Busy error.

@@ -118,6 +118,8 @@ std::optional<JobRecord> JobRecords::read(JobId id) const {
   }
 }
 
+bool JobRecords::lost(JobId id) const { return fs_.info(layout_.job(id)) && !read(id); }
+
 std::optional<JobRecord> JobRecords::load(JobId id) const {
   try {
     if (!fs_.info(layout_.job_file(id))) return std::nullopt;

@@ -174,6 +174,7 @@ class Daemon {
     } catch (const Error& error) {
       const std::string problem = std::string(error.what()) + "; the configuration stays as it was";
       spdlog::error("{}", problem);
+      service.refuse_reload(problem);
       supervision.remark(problem);
     }
     notify_service_manager("READY=1");

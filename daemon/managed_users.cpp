@@ -14,9 +14,15 @@ bool is_among(const std::vector<std::string>& names, const std::string& name) {
 }
 
 /// The user the job is for when none is configured; empty: nobody is known.
-std::optional<Identity> default_user(const UserFacts& facts) {
+std::optional<Identity> default_user(const UserFacts& facts, JobLog& log) {
   for (const auto& uid : {facts.owner, facts.login_uid}) {
-    if (uid && *uid != 0) return identity_of(*uid);
+    if (!uid || *uid == 0) continue;
+    try {
+      return identity_of(*uid);
+    } catch (const Error& error) {
+      // The account was removed, its files were not.
+      log.warning("users.gone", {{"reason", error.what()}});
+    }
   }
   return std::nullopt;
 }
@@ -40,7 +46,7 @@ std::vector<ManagedUser> named_users(const UserFacts& facts, JobLog& log) {
   };
   for (const std::string& name : facts.configured) add(name);
   if (users.empty() && facts.configured.empty()) {
-    if (auto who = default_user(facts)) {
+    if (auto who = default_user(facts, log)) {
       users.push_back({*who, facts.required.empty() || is_among(facts.required, who->name)});
     }
   }

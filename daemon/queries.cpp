@@ -121,6 +121,13 @@ json Queries::application(const Application& app, bool verify) const {
     if (adopted && !entry_points.stands_as_recorded(adoption)) {
       document["before"] = "what stood there before adoption";
     }
+    if (!adopted && possession.installed) {
+      document["problems"].push_back(
+          {{"what", escape_path(adoption) + "/entry-points.json is gone: what stood there before "
+                                            "adoption is not known any more"},
+           {"remedy", "put it back from a backup, if there is one"},
+           {"file", escape_path(adoption) + "/entry-points.json"}});
+    }
     const std::string checkout = entry_points.recorded_checkout(adoption);
     const std::string source = app.source.empty() ? checkout : app.source;
     if (!source.empty()) document["source"] = escape_path(without_password(source));
@@ -130,7 +137,8 @@ json Queries::application(const Application& app, bool verify) const {
     if (possession.installed && possession.current.empty()) {
       document["problems"].push_back(
           problem(escape_path(tools.layout.current(app.name)) +
-                  ", which names the release in use, is missing: run 'mcpctl repair'"));
+                  ", which names the release in use, is missing: run 'mcpctl " +
+                  (store.list().empty() ? "upgrade'" : "repair'")));
     }
     add_copies(app, document);
     // Last, because a release that cannot be read hides nothing of the rest.
@@ -313,17 +321,24 @@ json Queries::job(const JobRecord& record) const {
 }
 
 json Queries::jobs(std::size_t limit) const {
-  JobRecords records(environment_.tools.fs, environment_.tools.layout);
-  json list = json::array();
+  const Layout& layout = environment_.tools.layout;
+  JobRecords records(environment_.tools.fs, layout);
+  json list = json::array(), problems = json::array();
   const auto ids = records.list();
-  for (auto id = ids.rbegin(); id != ids.rend() && list.size() < limit; ++id) {
+  for (auto id = ids.rbegin(); id != ids.rend() && list.size() + problems.size() < limit; ++id) {
     if (queue_.running && queue_.running->id == *id) {
       list.push_back(job(*queue_.running));
     } else if (const auto record = record_of(*id)) {
       list.push_back(job(*record));
+    } else if (records.lost(*id)) {
+      const std::string number = std::to_string(*id), file = escape_path(layout.job_file(*id));
+      problems.push_back({{"what", "the record of job " + number + " cannot be read: " + file},
+                          {"remedy", "nothing else needs it; 'mcpctl logs " + number +
+                                         "' shows what there is of its log"},
+                          {"file", file}});
     }
   }
-  return {{"jobs", list}};
+  return {{"jobs", list}, {"problems", problems}};
 }
 
 namespace {

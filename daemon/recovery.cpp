@@ -113,6 +113,7 @@ void Recovery::tidy(JobId last) {
     JobFinisher finisher(tools, state_, events_, environment_.configuration->retention);
     if (!record->result || !finisher.has_ended(id)) {
       JobLog log(events_, id);
+      if (record->result && events_.read(id, 1, 1).empty()) log.warning("log.lost", {});
       const JobResult interrupted{
           Outcome::kFailed, "the daemon stopped before this job changed anything: ask for it again",
           json::object()};

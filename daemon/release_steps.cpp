@@ -89,7 +89,9 @@ void apply_entry_points(const Step& step, StepContext& context) {
                            {"copy", escape_path(directory + "/" + standing.content.hex())}});
       continue;
     }
-    context.log.info("adopt.entry", {{"link", escape_path(entry.link)}, {"what", what}});
+    const bool ours = context.entry_points.leads_to_launcher(entry);
+    context.log.info(ours ? "adopt.launcher" : "adopt.entry",
+                     {{"link", escape_path(entry.link)}, {"what", what}});
   }
   context.entry_points.install();
   const std::string checkout = context.entry_points.recorded_checkout(directory);

@@ -71,7 +71,9 @@ void prune_snapshots(FileSystem& fs, const Layout& layout, const std::set<JobId>
 /// The jobs whose logs tell why a release is denied.
 std::set<JobId> denying_jobs(FileSystem& fs, const Layout& layout) {
   std::set<JobId> jobs;
-  for (const std::string& app : fs.list(layout.state + "/apps")) {
+  const std::string apps = layout.state + "/apps";
+  if (!fs.info(apps)) return jobs;
+  for (const std::string& app : fs.list(apps)) {
     for (const DeniedRelease& one : DeniedReleases(fs, layout, app).list()) jobs.insert(one.job);
   }
   return jobs;

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -100,6 +101,8 @@ struct Server::Impl final : SessionHost {
   void add_listener(UniqueFd socket);
   void accept(Listener& listener);
   void serve(stream_protocol::socket socket);
+  /// The limit that one more connection of this peer would break; empty: none.
+  std::optional<std::size_t> broken_limit(const Peer& peer, bool stranger) const;
   void wake_all();
   void wait_for_signal();
   void arm_idle(std::chrono::milliseconds after);
@@ -114,6 +117,7 @@ struct Server::Impl final : SessionHost {
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::set<std::shared_ptr<Session>> sessions_;
   std::map<std::uint32_t, std::size_t> connections_of_;
+  std::size_t strangers_ = 0;  ///< connections of peers who may change nothing
   std::set<std::shared_ptr<asio::steady_timer>> waits_;
   asio::signal_set signals_;
   std::function<void(int)> on_signal_;
@@ -158,6 +162,7 @@ void Server::Impl::closed(const std::shared_ptr<Session>& session) {
   if (sessions_.erase(session) == 0) return;
   const auto count = connections_of_.find(session->peer().uid);
   if (--count->second == 0) connections_of_.erase(count);
+  if (session->stranger()) --strangers_;
   if (!sessions_.empty()) return;
   if (stopping_) return loop_.stop();
   was_busy_ = false;
@@ -194,19 +199,29 @@ void Server::Impl::serve(stream_protocol::socket socket) {
   } catch (const Error&) {
     return;  // Gone already.
   }
-  const bool favoured = peer.uid == 0 || peer.uid == ::geteuid();
-  const std::size_t room = limits_.max_connections - (favoured ? 0 : limits_.reserved_connections);
-  const auto count = connections_of_.find(peer.uid);
-  const std::size_t of_uid = count == connections_of_.end() ? 0 : count->second;
-  if (sessions_.size() >= room) return reject(socket, room);
-  if (of_uid >= limits_.max_connections_per_uid) {
-    return reject(socket, limits_.max_connections_per_uid);
-  }
+  const bool stranger = !service_.may_change(peer);
+  if (const auto limit = broken_limit(peer, stranger)) return reject(socket, *limit);
   ++connections_of_[peer.uid];
+  if (stranger) ++strangers_;
   idle_timer_.cancel();
-  const auto session = std::make_shared<Session>(std::move(socket), std::move(peer), *this);
+  const auto session =
+      std::make_shared<Session>(std::move(socket), std::move(peer), stranger, *this);
   sessions_.insert(session);
   session->start();
+}
+
+std::optional<std::size_t> Server::Impl::broken_limit(const Peer& peer, bool stranger) const {
+  const bool favoured = peer.uid == 0 || peer.uid == ::geteuid();
+  const std::size_t room = limits_.max_connections - (favoured ? 0 : limits_.reserved_connections);
+  if (sessions_.size() >= room) return room;
+  if (stranger && strangers_ >= limits_.max_stranger_connections) {
+    return limits_.max_stranger_connections;
+  }
+  const std::size_t own =
+      stranger ? limits_.max_connections_per_stranger : limits_.max_connections_per_uid;
+  const auto count = connections_of_.find(peer.uid);
+  if (count != connections_of_.end() && count->second >= own) return own;
+  return std::nullopt;
 }
 
 void Server::Impl::wake_all() {

@@ -18,6 +18,10 @@ struct ServerLimits {
   /// How many of these only root and the daemon's own user get: others cannot take them all.
   std::size_t reserved_connections = 16;
   std::size_t max_connections_per_uid = 128;
+  /// Who may change nothing gets this share alone, all of them together, so that no number of
+  /// accounts keeps out those who may.
+  std::size_t max_stranger_connections = 128;
+  std::size_t max_connections_per_stranger = 32;
   std::chrono::seconds unwritable{30};  ///< a watcher that takes nothing for so long is dropped
 };
 

@@ -51,6 +51,8 @@ class Service {
                               const std::string& release, const Peer& peer) = 0;
   virtual nlohmann::json show_configuration(const Peer& peer) = 0;
 
+  /// Whether this peer may ask for changes at all.
+  virtual bool may_change(const Peer& peer) = 0;
   /// Whether this peer may see the details of an event that concerns `uid`.
   virtual bool may_see(std::uint32_t uid, const Peer& peer) = 0;
   /// The job a watcher without a job should follow: the running one, else the first in the queue;

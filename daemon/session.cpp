@@ -17,9 +17,10 @@ constexpr std::chrono::milliseconds kRetryAfter{2};
 
 }  // namespace
 
-Session::Session(Socket socket, Peer peer, SessionHost& host)
+Session::Session(Socket socket, Peer peer, bool stranger, SessionHost& host)
     : socket_(std::move(socket)),
       peer_(std::move(peer)),
+      stranger_(stranger),
       host_(host),
       decoder_(host.limits().max_request_bytes, host.limits().max_json_depth),
       write_limit_(socket_.get_executor()),

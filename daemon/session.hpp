@@ -35,8 +35,8 @@ class Session : public std::enable_shared_from_this<Session> {
  public:
   using Socket = asio::local::stream_protocol::socket;
 
-  /// `host` must outlive the io_context's last handler.
-  Session(Socket socket, Peer peer, SessionHost& host);
+  /// `stranger`: may change nothing. `host` must outlive the io_context's last handler.
+  Session(Socket socket, Peer peer, bool stranger, SessionHost& host);
 
   void start();
   /// Events became durable: a waiting stream goes on.
@@ -44,6 +44,7 @@ class Session : public std::enable_shared_from_this<Session> {
   /// Closes once the reply under way is written; a stream gets what is there now.
   void finish();
   const Peer& peer() const { return peer_; }
+  bool stranger() const { return stranger_; }
 
  private:
   void read();
@@ -60,6 +61,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   Socket socket_;
   Peer peer_;
+  const bool stranger_;
   SessionHost& host_;
   FrameDecoder decoder_;
   std::string out_;

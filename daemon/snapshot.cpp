@@ -173,11 +173,11 @@ void Snapshot::discard() {
   const std::string manifest = directory_ + "/manifest.json";
   if (fs_.info(manifest)) remove_durably(fs_, manifest);
   remove_tree(fs_, directory_);
-  // A crash may have come between making the job's directory and the user's in it.
-  const std::string job = parent_path(directory_);
-  if (!fs_.info(job)) return;
-  if (fs_.list(job).empty()) fs_.remove_directory(job);
-  fs_.sync_directory(fs_.info(job) ? job : parent_path(job));
+  const std::string job = parent_path(directory_), all = parent_path(job);
+  if (fs_.info(job) && fs_.list(job).empty()) fs_.remove_directory(job);
+  // Also where nothing was left to remove: the attempt before may not have made it durable.
+  const std::string& lowest = fs_.info(job) ? job : all;
+  if (fs_.info(lowest)) fs_.sync_directory(lowest);
 }
 
 }  // namespace mcpu

@@ -133,7 +133,13 @@ Identity source_identity(FileSystem& fs, const std::string& location) {
     require_kept(location, walk, passed);
   }
   require_closed(location, {location, found});
-  return identity_of(owner);
+  try {
+    return identity_of(owner);
+  } catch (const Error&) {
+    throw refused("the source " + escape_path(location) + " belongs to uid " +
+                  std::to_string(owner) +
+                  ", which is no user here: chown it to one, or name another source with --from");
+  }
 }
 
 std::string make_cache(FileSystem& fs, const Layout& layout, const std::string& app,

@@ -92,7 +92,12 @@ std::unique_ptr<FileLock> take_state_lock(FileSystem& fs, const Layout& layout,
   } catch (const Error& error) {
     if (error.sys() != EEXIST) throw;
   }
-  auto lock = fs.lock(path, LockKind::kWrite, std::chrono::milliseconds(0));
+  std::unique_ptr<FileLock> lock;
+  try {
+    lock = fs.lock(path, LockKind::kWrite, std::chrono::milliseconds(0));
+  } catch (const Error& error) {
+    throw refused(std::string(error.what()) + ": move it away, we make it anew");
+  }
   if (!lock) refuse_second(fs, path);
   write_holder(fs, path, socket);
   return lock;

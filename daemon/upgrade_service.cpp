@@ -98,6 +98,12 @@ void UpgradeService::reload(std::shared_ptr<const Configuration> configuration) 
   const std::lock_guard lock(mutex_);
   configuration_ = std::move(configuration);
   access_ = access;
+  configuration_problem_.clear();
+}
+
+void UpgradeService::refuse_reload(const std::string& problem) {
+  const std::lock_guard lock(mutex_);
+  configuration_problem_ = problem;
 }
 
 std::string UpgradeService::activity() const {
@@ -231,7 +237,12 @@ Ticket UpgradeService::submit(const JobRequest& asked, const Peer& peer) {
 std::optional<JobResult> UpgradeService::result(JobId job) {
   // A result that is stored may still lack its final event: the recovery adds it.
   if (!settled_ && job <= last_earlier_job_) return std::nullopt;
-  return results_.of(job);
+  if (const auto result = results_.of(job)) return result;
+  if (!queue_.has(job) && records_.lost(job)) {
+    throw damaged_file(tools_.layout.job_file(job),
+                       "how job " + std::to_string(job) + " ended is in its log alone");
+  }
+  return std::nullopt;
 }
 
 json UpgradeService::cancel(JobId job, const Peer& peer) {
@@ -304,6 +315,11 @@ Queries UpgradeService::queries(const Peer& peer) {
     const std::lock_guard lock(mutex_);
     view.recovered_job = recovered_job_;
     if (!journal_damage_.empty()) problems.push_back(problem(journal_damage_));
+    if (!configuration_problem_.empty()) {
+      problems.push_back({{"what", configuration_problem_},
+                          {"remedy", "correct it, see 'mcpctl config validate', and reload it"},
+                          {"file", escape_path(instance_.config_file)}});
+    }
   }
   if (const std::string pending = pending_for(peer); !pending.empty()) {
     problems.push_back({{"what", "recovery is pending: " + pending},
@@ -345,6 +361,8 @@ json UpgradeService::show_configuration(const Peer& peer) {
           {"instance", queries(peer).instance()},
           {"configuration", to_json(*configuration)}};
 }
+
+bool UpgradeService::may_change(const Peer& peer) { return mcpu::may_change(access(), peer); }
 
 bool UpgradeService::may_see(std::uint32_t uid, const Peer& peer) {
   return mcpu::may_see(access(), uid, peer);

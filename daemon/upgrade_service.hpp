@@ -37,6 +37,8 @@ class UpgradeService final : public Service {
   std::string activity() const;
   /// The next job uses this configuration.
   void reload(std::shared_ptr<const Configuration> configuration);
+  /// Has status say why the configuration was not read again, until the next reload().
+  void refuse_reload(const std::string& problem);
 
   Ticket submit(const JobRequest& request, const Peer& peer) override;
   void expire(JobId job) override { queue_.expire(job); }
@@ -51,6 +53,7 @@ class UpgradeService final : public Service {
   nlohmann::json mark(const std::string& app, const std::string& action, const std::string& release,
                       const Peer& peer) override;
   nlohmann::json show_configuration(const Peer& peer) override;
+  bool may_change(const Peer& peer) override;
   bool may_see(std::uint32_t uid, const Peer& peer) override;
   JobId latest_job() override;
   JobId next_job(JobId job) override;
@@ -89,7 +92,7 @@ class UpgradeService final : public Service {
   mutable std::mutex mutex_;
   std::shared_ptr<const Configuration> configuration_;
   Access access_;
-  std::string journal_damage_;
+  std::string journal_damage_, configuration_problem_;
   std::optional<Error> pending_recovery_;
   JobId recovered_job_ = 0;           ///< whose recovery is under way or pending
   std::atomic<bool> settled_{false};  ///< the first recovery has been tried

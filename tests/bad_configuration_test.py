@@ -192,6 +192,12 @@ class BadReload(UnchangedCase):
             wait_for(lambda: f"{self.sandbox.config_file}:2: /grup: " in self.daemon.printed(),
                      "the complaint")
         self.assertEqual(good, json.loads(self.mcpctl("config", "show", "--json")))
+        said = self.mcpctl("status", status=1)
+        self.assertRegex(said, f"PROBLEM .*{self.sandbox.config_file}:2: /grup: ")
+        self.assertIn("what to do: correct it", said)
+        self.sandbox.write_configuration()
+        self.daemon.signal(1)
+        wait_for(lambda: "PROBLEM" not in self.sandbox.mcpctl("status").stdout, "the new values")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <deque>
 
 #include "proto/error.hpp"
@@ -36,15 +37,15 @@ CheckSpec spec(const std::string& name, bool essential = false) {
   return one;
 }
 
-const CheckTarget kFresh{{{"app", "/new/app"}}, {{"HOME", "/scratch"}}, "/scratch"};
-const CheckTarget kOld{{{"app", "/old/app"}}, {}, "/scratch"};
+const CheckTarget kFresh{{{"app", "/new/app"}}, {{"HOME", "/scratch"}}, "/scratch", false};
+const CheckTarget kOld{{{"app", "/old/app"}}, {}, "/scratch", false};
 
 /// Answers runs in order, and remembers what was run.
 struct Script {
   Verdict judge(const std::vector<CheckSpec>& specs, const std::optional<CheckTarget>& old) {
     CheckJudge judge([this](const std::vector<CheckRun>& runs) { return answer(runs); }, log,
                      {7, "anna", alone}, baseline);
-    const Verdict verdict = judge.judge(specs, kFresh, old);
+    const Verdict verdict = judge.judge(specs, fresh, old);
     baseline = judge.baseline();
     return verdict;
   }
@@ -73,6 +74,7 @@ struct Script {
   std::deque<CheckResult> answers;
   std::vector<std::string> ran;
   JobLog log;
+  CheckTarget fresh = kFresh;
   Baseline baseline = {};
   std::vector<std::size_t> batches = {};
   bool alone = true;
@@ -167,6 +169,18 @@ TEST_CASE("on a first installation only essential checks count") {
   const Verdict verdict = strict.judge({spec("help", true)}, std::nullopt);
   CHECK_FALSE(verdict.passed);
   CHECK_FALSE(verdict.regression);
+}
+
+TEST_CASE("what is not ours may be closed to a user, a release may not") {
+  CheckResult closed = result(false, "cannot be started: Permission denied");
+  closed.start_error = EACCES;
+  for (const bool foreign : {true, false}) {
+    Script script;
+    script.fresh.foreign = foreign;
+    script.answers = {closed, closed};
+    CHECK(script.judge({spec("--help", true)}, std::nullopt).passed == foreign);
+    CHECK(script.told("check.closed") == foreign);
+  }
 }
 
 TEST_CASE("a regression is the verdict, whatever failed before it") {

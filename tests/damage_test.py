@@ -1,6 +1,7 @@
 """Damage of the installed release is found by content, not by times or a flag, and named."""
 
 import os
+import shutil
 import stat
 import unittest
 
@@ -41,6 +42,16 @@ class Damage(UnchangedCase):
         self.mcpctl("upgrade")
         self.assertIn("hello from demo 1.0.0", self.sandbox.demo().stdout)
         self.assertIn("demo  ok", self.mcpctl("status"))
+
+    def test_where_all_releases_are_gone_status_says_upgrade_and_that_installs(self):
+        for gone in (self.sandbox.state / "apps", self.sandbox.state / "launch"):
+            shutil.rmtree(gone)
+        printed = self.mcpctl("status", status=1)
+        self.assertRegex(printed, r"PROBLEM .*/current, .* is missing\n +what to do: run 'mcpctl up")
+        self.assertRegex(printed, r"PROBLEM .*/entry-points.json is gone")
+        self.assertNotIn("WARNING", self.mcpctl("upgrade"))
+        self.assertIn("hello from demo 1.0.0", self.sandbox.demo().stdout)
+        self.assertRegex(self.mcpctl("status"), r"current +1\.0\.0")
 
     def test_a_command_that_is_gone_is_seen_and_what_stood_before_can_still_come_back(self):
         link = self.sandbox.links / "demo"

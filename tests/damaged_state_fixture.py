@@ -130,11 +130,11 @@ class Past:
         """Gives a daemon that mcpctl started something to write to its own log."""
         configuration = self.sandbox.config_file
         good = configuration.read_text()
-        configuration.write_text("{")
-        for pid in self.daemons():
-            os.kill(pid, signal.SIGHUP)
-        self.mcpctl("status")  # answered behind it
-        configuration.write_text(good)
+        for text in ("{", good):
+            configuration.write_text(text)
+            for pid in self.daemons():
+                os.kill(pid, signal.SIGHUP)
+            self.mcpctl("status")  # answered behind it
 
     def do(self, *arguments, status=0):
         done = self.mcpctl(*arguments)

@@ -9,8 +9,8 @@ import re
 import socket
 
 from daemon_fixture import SOURCE, wait_for
-from rights_fixture import (ANN, DORA, EVE, GROUP, CheckTestCase, SystemTestCase, own,
-                            run_tests)
+from rights_fixture import (ANN, BOB, CHECK_ACCOUNT, DORA, EVE, GROUP, SOURCE_ACCOUNT,
+                            CheckTestCase, SystemTestCase, own, run_tests)
 
 PEERS = ("root", ANN, DORA, EVE)
 EVERYBODY, CHANGERS, ROOT = set(PEERS), {"root", ANN}, {"root"}
@@ -101,12 +101,21 @@ class Rights(SystemTestCase):
     def test_other_users_cannot_take_every_connection(self):
         self.daemon.start()
         with contextlib.ExitStack() as held:
-            for who in (ANN, EVE) * 128:
-                held.enter_context(self.sandbox.peer(who))
-            with self.sandbox.peer(DORA) as one_more:
-                refused = one_more.receive()
-            self.assertTrue(refused["error"].endswith(".TooManyConnections"), refused)
-            self.assertEqual(240, refused["parameters"]["limit"])
+            def hold(count, *peers):
+                for who in peers * count:
+                    held.enter_context(self.sandbox.peer(who))
+
+            def assert_refused(who, limit):
+                with self.sandbox.peer(who) as one_more:
+                    refused = one_more.receive()
+                self.assertTrue(refused["error"].endswith(".TooManyConnections"), refused)
+                self.assertEqual(limit, refused["parameters"]["limit"])
+
+            hold(32, EVE, BOB, DORA, CHECK_ACCOUNT)
+            assert_refused(SOURCE_ACCOUNT, 128)
+            self.mcpctl("upgrade", user=ANN)  # in the group
+            hold(112, ANN)
+            assert_refused(ANN, 240)
             self.mcpctl("status")
 
     def test_details_of_one_user_are_for_that_user_and_root(self):

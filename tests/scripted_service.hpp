@@ -36,6 +36,7 @@ class ScriptedService : public Service {
   std::vector<JobRequest> submitted() const { return get(submitted_); }
   std::vector<std::string> marks() const { return get(marks_); }
   std::atomic<bool> is_idle{true};
+  std::atomic<bool> strangers_only{false};  ///< whoever comes may change nothing
   std::atomic<int> expired{0};
   std::atomic<int> planning{0};
 
@@ -87,6 +88,7 @@ class ScriptedService : public Service {
   nlohmann::json show_configuration(const Peer&) override {
     throw std::runtime_error("not an Error of ours");
   }
+  bool may_change(const Peer&) override { return !strangers_only; }
   bool may_see(std::uint32_t uid, const Peer&) override { return uid != kHiddenUid; }
   JobId latest_job() override { return get(latest_); }
   JobId next_job(JobId job) override { return get(latest_) > job ? job + 1 : 0; }

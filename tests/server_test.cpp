@@ -327,6 +327,27 @@ TEST_CASE("one connection too many is closed with an error") {
   }
 }
 
+TEST_CASE("those who may change nothing have a share of the connections, each a smaller one") {
+  const auto limit_met_by_second = [](const ServerLimits& limits) {
+    Fixture fixture(limits);
+    fixture.service.strangers_only = true;
+    RawClient first(fixture.socket);
+    CHECK(first.ask("Jobs").error.empty());
+    RawClient second(fixture.socket);
+    const auto refused = second.receive();
+    CHECK(refused->error == kOurs + "TooManyConnections");
+    fixture.service.strangers_only = false;
+    CHECK(RawClient(fixture.socket).ask("Jobs").error.empty());
+    return refused->parameters["limit"].get<std::size_t>();
+  };
+  ServerLimits limits;
+  limits.max_connections_per_stranger = 1;
+  CHECK(limit_met_by_second(limits) == 1);
+  limits = ServerLimits();
+  limits.max_stranger_connections = 1;
+  CHECK(limit_met_by_second(limits) == 1);
+}
+
 TEST_CASE_FIXTURE(Fixture, "watchers that hang up leave no connection behind") {
   for (int i = 0; i < 300; ++i) {
     RawClient client(socket);

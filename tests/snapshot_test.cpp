@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cerrno>
+
 #include "proto/error.hpp"
 #include "tests/engine_fixture.hpp"
 
@@ -23,6 +25,17 @@ struct Scene {
   Machine machine;
   Snapshot snapshot;
 };
+
+/// Which of its changing calls is the sync that makes a discarded snapshot's end durable.
+std::uint64_t last_call_of_discard() {
+  Scene scene;
+  Home home = scene.home();
+  scene.snapshot.save(home);
+  scene.snapshot.record_after({}, {});
+  scene.machine.fs().restart(Loss::kNothing);
+  scene.snapshot.discard();
+  return scene.machine.fs().changing_calls();
+}
 
 }  // namespace
 
@@ -99,4 +112,18 @@ TEST_CASE("discarding keeps what was found and replaced") {
   other.discard();
   other.discard();
   CHECK_FALSE(scene.machine.fs().info(scene.machine.layout().snapshot(6)));
+}
+
+TEST_CASE("discarding again makes durable what the first time could not") {
+  Scene scene;
+  MemoryFileSystem& fs = scene.machine.fs();
+  Home home = scene.home();
+  scene.snapshot.save(home);
+  scene.snapshot.record_after({}, {});
+  fs.restart(Loss::kNothing);
+  fs.fail_at(last_call_of_discard(), ENOSPC);
+  CHECK_THROWS_AS(scene.snapshot.discard(), Error);
+  scene.snapshot.discard();
+  fs.restart(Loss::kUnsynced);
+  CHECK_FALSE(fs.info(scene.machine.layout().snapshot(5)));
 }

@@ -6,11 +6,15 @@ import os
 import pathlib
 import pwd
 import shutil
+import subprocess
 
 from daemon_fixture import Repository, children_of, wait_for
 from git_http_fixture import GitServer
 from rights_fixture import (ANN, BOB, CHECK_ACCOUNT, DORA, EVE, GROUP, SOURCE_ACCOUNT, CheckTestCase,
                             acting_as, is_running, name_of, own, run_tests, uid_of)
+
+#: Of no account.
+NOBODYS_UID = 64999
 
 
 def status_of(pid):
@@ -85,6 +89,30 @@ class Rights(WorkerCase):
         self.mcpctl("upgrade")
         self.assertEqual(["users.left_out"], [event["id"] for event in self.events(1)
                                               if event["id"].startswith("users.")])
+
+    def test_an_owner_whose_account_was_removed_keeps_nobody_from_rolling_back(self):
+        self.sandbox.release("1.0")
+        self.sandbox.adopt()
+        self.daemon.start()
+        self.mcpctl("upgrade")
+        self.sandbox.release("1.1")
+        self.mcpctl("upgrade")
+        subprocess.run(["chown", "-R", str(NOBODYS_UID), self.sandbox.homes[DORA]], check=True)
+        refused = self.mcpctl("upgrade", status=1)
+        self.assertIn(f"belongs to uid {NOBODYS_UID}, which is no user here: chown it", refused)
+        self.assertIn(f"uid {NOBODYS_UID}", self.mcpctl("rollback", user=ANN))
+        self.assert_runs("1.0")
+
+    def test_what_stood_there_before_comes_back_though_it_is_closed_to_those_looked_after(self):
+        self.sandbox.release("1.0")
+        self.sandbox.adopt()
+        stood = os.readlink(self.sandbox.links / "demo")
+        self.sandbox.write_configuration(users=[BOB], required_users=[BOB])
+        self.daemon.start()
+        self.mcpctl("upgrade")
+        self.assertIn("before adoption is closed to that user",
+                      self.mcpctl("rollback", "--to", "before"))
+        self.assertEqual(stood, os.readlink(self.sandbox.links / "demo"))
 
     def test_an_upgrade_that_was_killed_is_undone_without_a_home_of_the_check_user(self):
         repository = Repository(self.sandbox.root / "roots")

@@ -141,7 +141,8 @@ class Keeper {
     if (child_ < 0) throw io_error("start", run_.program, errno);
     failure.write_end.reset();
     // Ends at once: executing closes the other end.
-    if (::read(failure.read_end.get(), &start_failure_, sizeof start_failure_) > 0) child_ = -1;
+    int& error = result_.start_error;
+    if (::read(failure.read_end.get(), &error, sizeof error) > 0) child_ = -1;
     pipe_ = std::move(output.read_end);
     ::fcntl(pipe_.get(), F_SETFL, O_NONBLOCK);
   }
@@ -208,8 +209,8 @@ class Keeper {
 
   /// What is wrong with how it ended; empty: nothing.
   std::string ending() const {
-    if (start_failure_ != 0) {
-      return std::string("cannot be started: ") + ::strerrordesc_np(start_failure_);
+    if (result_.start_error != 0) {
+      return std::string("cannot be started: ") + ::strerrordesc_np(result_.start_error);
     }
     if (result_.timed_out) return "did not end within " + seconds(run_.deadline);
     if (result_.signal != 0) {
@@ -227,7 +228,6 @@ class Keeper {
   CheckOutput output_;
   Clock::time_point start_;
   pid_t child_ = -1;
-  int start_failure_ = 0;
   UniqueFd pipe_;
   CheckResult result_;
 };
