@@ -184,7 +184,8 @@ std::string EntryPoints::problem(const EntryPoint& entry) const {
     }
     const std::string launcher = layout_.launcher(app_, entry.name);
     const auto found = fs_.info(launcher);
-    const bool is_file = found && (found->type == FileType::kFile || found->type == FileType::kLink);
+    const bool is_file =
+        found && (found->type == FileType::kFile || found->type == FileType::kLink);
     if (found && (!is_file || (found->mode & kOwnerReads) == 0)) {
       return escape_path(launcher) + (is_file ? " cannot be read" : " is no file") +
              ": move it away, then run 'mcpctl repair'";

@@ -58,16 +58,11 @@ CheckRun check_run_from_json(const json& object) {
 }
 
 json check_result_to_json(const CheckResult& result) {
-  return {{"name", to_utf8(result.name)},
-          {"passed", result.passed},
-          {"exit_code", result.exit_code},
-          {"signal", result.signal},
-          {"timed_out", result.timed_out},
-          {"start_error", result.start_error},
-          {"reason", to_utf8(result.reason)},
-          {"forbidden", escape_path(result.forbidden)},
-          {"output", to_utf8(result.output)},
-          {"duration_ms", result.duration.count()}};
+  return {{"name", to_utf8(result.name)},     {"passed", result.passed},
+          {"exit_code", result.exit_code},    {"signal", result.signal},
+          {"timed_out", result.timed_out},    {"start_error", result.start_error},
+          {"reason", to_utf8(result.reason)}, {"forbidden", escape_path(result.forbidden)},
+          {"output", to_utf8(result.output)}, {"duration_ms", result.duration.count()}};
 }
 
 CheckResult check_result_from_json(const json& object) {

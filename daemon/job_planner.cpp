@@ -103,7 +103,7 @@ void JobPlanner::require_adopted(const Application& app, const EntryPoints& entr
               adopted ? "what stood there before adoption stands there already"
               : lost  ? "what stood there before adoption is not known: " + escape_path(adoption) +
                            "/entry-points.json is gone"
-                      : "nothing was adopted, so nothing stood there before");
+                     : "nothing was adopted, so nothing stood there before");
 }
 
 std::string JobPlanner::standing(const Application& app, const EntryPoints& entry_points,

@@ -26,7 +26,8 @@ std::string changes_line(const ListingChanges& changes) {
 
 std::string next_line(const PreparedJob& job) {
   if (job.plan.to == kBefore) return "'mcpctl rollback' comes back to " + job.plan.from;
-  if (job.plan.from.empty() || job.plan.from == job.plan.to) return "'mcpctl status' shows how things stand";
+  if (job.plan.from.empty() || job.plan.from == job.plan.to)
+    return "'mcpctl status' shows how things stand";
   if (job.plan.from == kBefore) return "'mcpctl rollback --to before' puts back what stood there";
   return "'mcpctl rollback' goes back to " + job.plan.from;
 }
