@@ -13,14 +13,15 @@ class Cancellation {
   Cancellation(const Cancellation&) = delete;
   Cancellation& operator=(const Cancellation&) = delete;
 
-  void request() noexcept;
-  bool requested() const noexcept { return requested_.load(std::memory_order_acquire); }
+  /// `why` is what check() says then; a string literal. The first one counts.
+  void request(const char* why = "the job was cancelled") noexcept;
+  bool requested() const noexcept { return why_.load(std::memory_order_acquire) != nullptr; }
   int wake_fd() const noexcept { return fd_; }
   /// Throws Error{kCancelled} if requested.
   void check() const;
 
  private:
-  std::atomic<bool> requested_{false};
+  std::atomic<const char*> why_{nullptr};  ///< null: not requested
   int fd_;
 };
 

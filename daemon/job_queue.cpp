@@ -43,7 +43,7 @@ void JobQueue::stop() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     dropped.swap(waiting_);
-    if (running_) running_->cancellation.request();
+    if (running_) running_->cancellation.request("the daemon was stopped");
   }
   changed_.notify_all();
   for (const auto& job : dropped) {

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 #include <poll.h>
 
+#include <string>
+
 #include "proto/error.hpp"
 
 using namespace mcpu;
@@ -23,7 +25,7 @@ TEST_CASE("nothing is cancelled before somebody asks") {
 
 TEST_CASE("a request wakes whoever waits, and stays") {
   Cancellation cancellation;
-  cancellation.request();
+  cancellation.request("the machine goes down");
   cancellation.request();
   CHECK(cancellation.requested());
   CHECK(readable(cancellation.wake_fd()));
@@ -33,5 +35,6 @@ TEST_CASE("a request wakes whoever waits, and stays") {
     FAIL("not cancelled");
   } catch (const Error& error) {
     CHECK(error.code() == Code::kCancelled);
+    CHECK(error.what() == std::string("the machine goes down"));
   }
 }

@@ -126,6 +126,7 @@ class Terminated(JobTestCase):
         self.assert_same(before, self.everything())
         output, errors = client.communicate(timeout=30)
         self.assertEqual(1, client.returncode, output + errors)
+        self.assertIn("the daemon was stopped; everything is as it was", output)
         self.assertEqual("cancelled", self.wait_ended(2))
 
     def test_a_job_at_its_end_is_finished_or_undone(self):
