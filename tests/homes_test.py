@@ -198,6 +198,16 @@ class Checks(HomesCase):
         self.assertEqual(b"", running)
         self.assertLess(self.daemon.memory_kilobytes(), 60_000 * SLOWNESS)
 
+    def test_one_that_forks_without_end_is_gone_with_all_that_it_forked(self):
+        # Each ends by itself, should anything here go wrong.
+        self.release_for_bob("f() { [ $(($(date +%s) - start)) -gt 60 ] || { f & f & wait; }; }\n"
+                             "start=$(date +%s); f")
+        self.upgrade()
+        self.assertRegex(self.texts(2), r"\[WARNING\] ")
+        wait_for(lambda: not children_of(self.daemon.pid), "the end of the workers")
+        running = subprocess.run(["pgrep", "-u", BOB], capture_output=True, check=False).stdout
+        self.assertEqual(b"", running)
+
     def test_one_that_fills_its_home_with_what_is_no_file_harms_nobody(self):
         self.release_for_bob('rm -f "$HOME/.demo/settings.json"; mkfifo "$HOME/.demo/settings.json"')
         self.upgrade()

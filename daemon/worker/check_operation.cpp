@@ -22,10 +22,11 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using nlohmann::json;
 
-constexpr std::chrono::milliseconds kDying{1000};
 /// A keeper needs so much longer than its check at most; then something has stopped it.
 constexpr std::chrono::milliseconds kKeeperGrace{2500};
 constexpr std::size_t kMaxChecks = 1000;
+/// Processes and threads of all checks of a user together.
+constexpr std::size_t kMaxTasks = 2048;
 
 struct Running {
   std::size_t index;
@@ -36,7 +37,10 @@ struct Running {
 
 class CheckServer {
  public:
-  explicit CheckServer(WorkerLink& daemon) : daemon_(daemon) { become_subreaper(); }
+  explicit CheckServer(WorkerLink& daemon) : daemon_(daemon) {
+    become_subreaper();
+    limit_tasks(kMaxTasks);
+  }
   ~CheckServer() { end_descendants({}, Clock::now() + kDying); }
   CheckServer(const CheckServer&) = delete;
   CheckServer& operator=(const CheckServer&) = delete;

@@ -5,6 +5,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +17,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 
 #include "daemon/unique_fd.hpp"
@@ -52,6 +55,24 @@ int milliseconds_until(Clock::time_point deadline) {
   return static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000));
 }
 
+/// Kills these processes and all below them. What forks faster than it is killed is stopped first:
+/// once every one of them stands still, no new one can come.
+void kill_trees(const std::vector<pid_t>& tops, Clock::time_point deadline) {
+  std::unordered_set<pid_t> stopped;
+  for (bool more = true; more && Clock::now() < deadline;) {
+    more = false;
+    for (const pid_t top : tops) {
+      if (stopped.insert(top).second) ::kill(top, SIGSTOP);
+      for (const pid_t below : descendants_of(top)) {
+        if (!stopped.insert(below).second) continue;
+        ::kill(below, SIGSTOP);
+        more = true;
+      }
+    }
+  }
+  for (const pid_t one : stopped) ::kill(one, SIGKILL);
+}
+
 bool reaped_now(pid_t child) {
   // ECHILD counts: somebody else (SIGCHLD ignored) has reaped it.
   return ::waitpid(child, nullptr, WNOHANG) != 0;
@@ -72,10 +93,11 @@ std::vector<pid_t> children_of(pid_t pid) {
 
 std::vector<pid_t> descendants_of(pid_t pid) {
   auto all = children_of(pid);
+  // Reading /proc is no snapshot: one that was reparented meanwhile may show up twice.
+  std::unordered_set<pid_t> seen(all.begin(), all.end());
   for (std::size_t i = 0; i < all.size(); ++i) {
     for (const pid_t child : children_of(all[i])) {
-      // Reading /proc is no snapshot: one that was reparented meanwhile may show up twice.
-      if (std::find(all.begin(), all.end(), child) == all.end()) all.push_back(child);
+      if (seen.insert(child).second) all.push_back(child);
     }
   }
   return all;
@@ -105,6 +127,22 @@ bool is_subreaper() {
   return ::prctl(PR_GET_CHILD_SUBREAPER, &enabled, 0UL, 0UL, 0UL) == 0 && enabled != 0;
 }
 
+void limit_tasks(std::size_t more) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> processes(::opendir("/proc"), ::closedir);
+  std::size_t present = 0;
+  for (const dirent* entry = nullptr; processes && (entry = ::readdir(processes.get()));) {
+    const std::string tasks = std::string(entry->d_name) + "/task";
+    struct stat info {};
+    const bool known = ::fstatat(::dirfd(processes.get()), tasks.c_str(), &info, 0) == 0;
+    // A directory's links: itself, and one for each thread.
+    if (known && info.st_uid == ::geteuid()) present += info.st_nlink;
+  }
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NPROC, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max = std::min<rlim_t>(limit.rlim_max, present + more);
+  ::setrlimit(RLIMIT_NPROC, &limit);
+}
+
 bool end_descendants(std::span<const pid_t> keep, Clock::time_point deadline) {
   const auto self = ::getpid();
   for (;;) {
@@ -114,11 +152,7 @@ bool end_descendants(std::span<const pid_t> keep, Clock::time_point deadline) {
       return std::find(keep.begin(), keep.end(), child) != keep.end();
     });
     if (children.empty()) return true;
-    for (const pid_t child : children) {
-      // From the top down, so that a parent cannot replace the children we have just killed.
-      ::kill(child, SIGKILL);
-      for (const pid_t below : descendants_of(child)) ::kill(below, SIGKILL);
-    }
+    kill_trees(children, deadline);
     for (const pid_t child : children) {
       if (!reap(child, deadline)) return false;
     }

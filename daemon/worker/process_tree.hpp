@@ -23,6 +23,14 @@ bool reap(pid_t child, std::chrono::steady_clock::time_point deadline);
 void become_subreaper(bool enabled = true);
 bool is_subreaper();
 
+/// How long killed processes get until they are gone.
+inline constexpr std::chrono::milliseconds kDying{2000};
+
+/// Lets this process's user have so many processes and threads more than at present, those of its
+/// other programs included: what forks without end must not take all that the machine has. Root is
+/// not bound by that.
+void limit_tasks(std::size_t more);
+
 /// Kills and reaps every process below this one, except the children in `keep` and what is below
 /// those, until none is left: killing a process hands its children to us, so it takes rounds. A
 /// process in a session of its own is found too. False when some still stand at `deadline`.
