@@ -16,8 +16,6 @@ namespace mcpu {
 
 namespace {
 
-constexpr int kExitInterrupted = 130;
-
 /// 128 random bits: the same request sent twice is one job, two requests are two.
 std::string random_id() {
   std::array<unsigned char, 16> bytes{};
@@ -108,10 +106,25 @@ int follow(Session& session, const nlohmann::json& parameters) {
   }
 }
 
+void tell_nothing_to_do(Session& session, const std::string& why) {
+  if (session.arguments.json) {
+    session.print_json({{"result", {{"outcome", "nothing_to_do"}, {"message", why}}}});
+  } else {
+    session.screen.note("Nothing to upgrade unattended: " + printable(why));
+  }
+}
+
 int run_job(Session& session, JobRequest request) {
   request.request_id = random_id();
   const nlohmann::json parameters = to_json(request);
-  return session.arguments.detach ? queue_only(session, parameters) : follow(session, parameters);
+  try {
+    return session.arguments.detach ? queue_only(session, parameters) : follow(session, parameters);
+  } catch (const Error& error) {
+    // A timer finds the same until somebody installs: that is no failure of each of its runs.
+    if (!request.unattended || error.code() != Code::kNoSource) throw;
+    tell_nothing_to_do(session, error.what());
+    return 0;
+  }
 }
 
 /// The same for one of several applications: what keeps it from a job does not keep the others.

@@ -118,7 +118,11 @@ std::string first_on_path(FileSystem& fs, const std::string& name) {
     const std::size_t end = std::min(rest.find(':'), rest.size());
     const std::string candidate = rest.substr(0, end) + "/" + name;
     rest.erase(0, end + 1);
-    if (candidate.starts_with("/") && fs.info(candidate)) return candidate;
+    try {
+      if (candidate.starts_with("/") && fs.info(candidate)) return candidate;
+    } catch (const Error&) {
+      // Who may not look there starts nothing from there.
+    }
   }
   return "";
 }

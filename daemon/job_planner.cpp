@@ -368,6 +368,11 @@ PreparedJob JobPlanner::prepare_repair(const JobRecord& record) {
   facts.from = facts.to = release_in_use(*job.app, store);
   if (facts.to.empty()) {
     const bool left = state_.application(job.app->name).left();
+    if (!left && !state_.application(job.app->name).history.empty()) {
+      throw refused(
+          "no release is left that the command could run: 'mcpctl upgrade' installs one, with "
+          "--from PATH-OR-URL where no source is known");
+    }
     job.early = {
         Outcome::kNothingToDo,
         left ? "what stood there before adoption stands there again: nothing is ours to mend"

@@ -135,10 +135,12 @@ json Queries::application(const Application& app, bool verify) const {
       add_entry_status(environment_, app, entry, possession, document);
     }
     if (possession.installed && possession.current.empty()) {
+      const char* remedy = !store.list().empty() ? "repair'"
+                           : !source.empty()     ? "upgrade'"
+                                                 : "upgrade --from PATH-OR-URL'";
       document["problems"].push_back(
           problem(escape_path(tools.layout.current(app.name)) +
-                  ", which names the release in use, is missing: run 'mcpctl " +
-                  (store.list().empty() ? "upgrade'" : "repair'")));
+                  ", which names the release in use, is missing: run 'mcpctl " + remedy));
     }
     add_copies(app, document);
     // Last, because a release that cannot be read hides nothing of the rest.

@@ -34,6 +34,16 @@ class WithoutDaemon(DaemonTestCase):
         self.assertEqual(0, self.sandbox.mcpctl("rollback", "--to", "before", "--help").status)
         self.assert_same(before, listing(self.sandbox.root))
 
+    def test_without_a_source_there_is_nothing_to_do_unattended(self):
+        self.sandbox.write_configuration({"source": ""})
+        self.daemon.start()
+        for options, status in (["--unattended"], 0), ([], 1):
+            done = self.sandbox.mcpctl("upgrade", *options)
+            self.assertEqual(status, done.status, done)
+            self.assertIn("no source is known", done.stderr)
+        status, lines = self.sandbox.mcpctl_json("upgrade", "--unattended")
+        self.assertEqual((0, "nothing_to_do"), (status, lines[-1]["result"]["outcome"]))
+
     def test_misspelt_words_exit_2_name_the_nearest_and_change_nothing(self):
         cases = [(["upgrade", "--ful"], "--full"), (["upgrade", "--dryrun"], "--dry-run"),
                  (["rollback", "--config=never"], "config"), (["upgarde"], "upgrade"),

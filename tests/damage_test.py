@@ -49,6 +49,7 @@ class Damage(UnchangedCase):
         printed = self.mcpctl("status", status=1)
         self.assertRegex(printed, r"PROBLEM .*/current, .* is missing\n +what to do: run 'mcpctl up")
         self.assertRegex(printed, r"PROBLEM .*/entry-points.json is gone")
+        self.assertIn("no release is left", self.mcpctl("repair", status=1))
         self.assertNotIn("WARNING", self.mcpctl("upgrade"))
         self.assertIn("hello from demo 1.0.0", self.sandbox.demo().stdout)
         self.assertRegex(self.mcpctl("status"), r"current +1\.0\.0")
