@@ -7,6 +7,9 @@
 
 namespace mcpu {
 
+/// The exit code of who stops waiting for a job, which goes on.
+inline constexpr int kExitInterrupted = 130;
+
 /// What every command has at hand. Commands return the exit code, and throw Error for anything that
 /// is not an answer.
 struct Session {

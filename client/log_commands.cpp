@@ -7,8 +7,6 @@ namespace mcpu {
 
 namespace {
 
-constexpr int kExitInterrupted = 130;
-
 JobId last_job(Session& session) {
   const nlohmann::json reply = session.daemon.call("Jobs", {{"limit", 1}});
   const nlohmann::json& jobs = member_of(reply, "jobs");

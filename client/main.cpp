@@ -14,8 +14,6 @@ namespace {
 
 using namespace mcpu;
 
-constexpr int kExitInterrupted = 130;
-
 int report(const Error& error, bool json, Screen& screen) {
   if (json) {
     screen.print(error_json(error).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));

@@ -17,7 +17,7 @@ constexpr std::size_t kMaxReasonBytes = 4096;
 /// A byte that is not UTF-8 becomes three; and the note about what was left out.
 constexpr std::size_t kMaxOutputBytes = 3 * kCheckOutputBytes + 256;
 
-Error lie(const Identity& who, const std::string& what) {
+Error check_lie(const Identity& who, const std::string& what) {
   return Error(Code::kWorker, "the check worker of " + who.name + " " + what +
                                   ": its answer is not to be trusted");
 }
@@ -44,15 +44,15 @@ CheckResult accept_result(const Identity& who, const CheckRun& run, const json& 
   result.name = run.name;
   const bool exit_accepted = std::ranges::find(run.accept, result.exit_code) != run.accept.end();
   if (result.passed && (!exit_accepted || result.signal != 0 || result.timed_out)) {
-    throw lie(who, "called \"" + run.name + "\" passed, which it was not");
+    throw check_lie(who, "called \"" + run.name + "\" passed, which it was not");
   }
   const bool known = std::ranges::find(run.forbid, result.forbidden) != run.forbid.end();
   if (!result.forbidden.empty() && (result.passed || !known)) {
-    throw lie(who,
-              "found a text in the output of \"" + run.name + "\" that it was not to look for");
+    throw check_lie(
+        who, "found a text in the output of \"" + run.name + "\" that it was not to look for");
   }
   if (result.output.size() > kMaxOutputBytes || result.reason.size() > kMaxReasonBytes) {
-    throw lie(who, "sent more output of \"" + run.name + "\" than is kept");
+    throw check_lie(who, "sent more output of \"" + run.name + "\" than is kept");
   }
   return result;
 }
@@ -65,10 +65,10 @@ std::vector<CheckResult> receive_results(WorkerLink& link, const Identity& who,
     const auto message = link.receive();
     const auto index = message.find("index");
     if (index == message.end() || !index->is_number_unsigned() || !message.contains("result")) {
-      throw lie(who, "sent something else than a result");
+      throw check_lie(who, "sent something else than a result");
     }
     const auto at = index->get<std::size_t>();
-    if (at >= runs.size() || answered[at]) throw lie(who, "answered what it was not asked");
+    if (at >= runs.size() || answered[at]) throw check_lie(who, "answered what it was not asked");
     answered[at] = true;
     results[at] = accept_result(who, runs[at], message["result"]);
   }

@@ -16,7 +16,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::chrono::seconds kHomeLimit{10};
 /// More than one, so that no core idles while the last of an odd number runs.
 constexpr std::size_t kChecksPerCore = 2;
 

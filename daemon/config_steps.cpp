@@ -10,7 +10,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::chrono::seconds kHomeLimit{10};
 /// For the job of another instance in the same home; short enough to be told who holds it.
 constexpr std::chrono::seconds kLockWait{8};
 

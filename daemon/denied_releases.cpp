@@ -11,7 +11,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::uint64_t kMaxBytes = 4 << 20;
+constexpr std::uint64_t kMaxDeniedBytes = 4 << 20;
 
 }  // namespace
 
@@ -36,7 +36,7 @@ std::vector<DeniedRelease> DeniedReleases::list() const {
   std::vector<DeniedRelease> all;
   if (!fs_.info(file_)) return all;
   try {
-    const json document = json::parse(read_file(fs_, file_, kMaxBytes));
+    const json document = json::parse(read_file(fs_, file_, kMaxDeniedBytes));
     for (const json& one : document.at("denied")) all.push_back(denied_from_json(one));
   } catch (const json::exception&) {
     throw damaged_file(file_, "remove it to forget which releases are denied");

@@ -10,7 +10,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kPieceBytes = 256 * 1024;
 constexpr std::size_t kMaxTextBytes = 4096;
 /// What starting and answering may take beyond a wait that was asked for.
 constexpr std::chrono::seconds kAnswer{5};

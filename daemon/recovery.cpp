@@ -1,6 +1,7 @@
 #include "daemon/recovery.hpp"
 
 #include "daemon/durable.hpp"
+#include "daemon/user_steps.hpp"
 #include "proto/error.hpp"
 
 namespace mcpu {
@@ -9,7 +10,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::chrono::seconds kHomeLimit{10};
 /// Those that may have a result, but not yet their final event.
 constexpr JobId kRecentJobs = 3;
 

@@ -17,7 +17,7 @@ constexpr std::uint64_t kMaxInfoBytes = 4 << 20;
 constexpr std::uint64_t kMaxListingBytes = 512 << 20;
 constexpr std::size_t kDigestCharacters = 12;
 constexpr std::uint32_t kExecutable = 0111;
-constexpr int kMaxLinks = 8;
+constexpr int kMaxLinksInTree = 8;
 
 json to_json(const ReleaseInfo& info) {
   json exec = json::object();
@@ -201,7 +201,7 @@ std::string ReleaseStore::program_problem(const std::string& id, const std::stri
   const std::string name = text.substr(0, text.find('\0'));
   std::string file = layout_.tree(app_, id) + "/" + name;
   auto info = fs_.info(file);
-  for (int links = 0; info && info->type == FileType::kLink && links < kMaxLinks; ++links) {
+  for (int links = 0; info && info->type == FileType::kLink && links < kMaxLinksInTree; ++links) {
     const std::string target = fs_.read_link(file);
     file = target.starts_with("/") ? target : parent_path(file) + "/" + target;
     info = fs_.info(file);

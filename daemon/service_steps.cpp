@@ -21,7 +21,6 @@ using std::chrono::steady_clock;
 constexpr std::chrono::seconds kRestartLimit{200};
 /// Of all units of one user who may fail no job: what takes longer goes on without us.
 constexpr std::chrono::seconds kOptionalLimit{15};
-constexpr std::size_t kUsersAtOnce = 16;
 
 std::vector<ServiceUnit> units_in(const json& list) {
   std::vector<ServiceUnit> units;

@@ -11,7 +11,7 @@ using nlohmann::json;
 /// Of a result's details: a list of {unit, user}; user is empty for the system's units.
 constexpr const char* kKey = "services_down";
 
-std::vector<ServiceUnit> units_in(const json& details) {
+std::vector<ServiceUnit> recorded_units(const json& details) {
   std::vector<ServiceUnit> units;
   const auto list = details.is_object() ? details.find(kKey) : details.end();
   if (list == details.end() || !list->is_array()) return units;
@@ -52,7 +52,7 @@ void note_services_down(const std::vector<ServiceUnit>& units, json& details) {
 
 std::vector<json> services_down(const JobRecord& record, ServiceControl* services, bool user_mode) {
   std::vector<json> problems;
-  for (const ServiceUnit& unit : units_in(record.result->details)) {
+  for (const ServiceUnit& unit : recorded_units(record.result->details)) {
     if (runs(unit, services, user_mode)) continue;
     const std::string command = systemctl(unit, user_mode);
     problems.push_back({{"what", "service " + unit.shown() + " does not run since job " +

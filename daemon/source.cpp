@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kMaxProgressNotices = 100'000;
 
-[[noreturn]] void lie(const std::string& what) {
+[[noreturn]] void source_lie(const std::string& what) {
   throw Error(Code::kWorker, "the source worker sent something impossible: " + what);
 }
 
@@ -25,26 +25,27 @@ nlohmann::json await_resolved(WorkerLink& link, const SourceSession::Progress& p
       return *resolved;
     }
     const auto notice = message.find("notice");
-    if (notice == message.end()) lie("neither a notice nor a result");
+    if (notice == message.end()) source_lie("neither a notice nor a result");
     if (progress) progress(source_notice_from_json(*notice));
   }
-  lie("an endless number of notices");
+  source_lie("an endless number of notices");
 }
 
 std::vector<ListingEntry> part_of_listing(const std::string& text) {
   try {
     return Listing::from_text(text).entries();
   } catch (const Error& error) {
-    lie(error.what());
+    source_lie(error.what());
   }
 }
 
 Listing receive_listing(WorkerLink& link, std::size_t count, const TreeLimits& limits) {
-  if (count > limits.max_entries) lie("more entries than allowed");
+  if (count > limits.max_entries) source_lie("more entries than allowed");
   std::vector<ListingEntry> entries;
   while (entries.size() < count) {
     auto part = part_of_listing(link.receive_bytes());
-    if (part.empty() || part.size() > count - entries.size()) lie("a listing of another length");
+    if (part.empty() || part.size() > count - entries.size())
+      source_lie("a listing of another length");
     std::ranges::move(part, std::back_inserter(entries));
   }
   return Listing(std::move(entries));
@@ -56,7 +57,7 @@ void check_entry_points(const SourceRequest& request, const Listing& listing) {
     const ListingEntry* const entry = listing.find(path);
     const bool runs = entry != nullptr && (entry->type == EntryType::kLink ||
                                            (entry->type == EntryType::kFile && entry->executable));
-    if (!runs) lie("a release without its entry point " + escape_path(path));
+    if (!runs) source_lie("a release without its entry point " + escape_path(path));
   }
 }
 
@@ -86,7 +87,7 @@ class FileStream {
   }
 
   void end() const {
-    if (!pending_.empty()) lie("more content than was asked for");
+    if (!pending_.empty()) source_lie("more content than was asked for");
   }
 
  private:
@@ -94,7 +95,7 @@ class FileStream {
     if (pending_.empty()) {
       frame_ = link_.receive_bytes();
       pending_ = frame_;
-      if (pending_.empty()) lie("a piece of nothing");
+      if (pending_.empty()) source_lie("a piece of nothing");
     }
     return pending_.substr(
         0, static_cast<std::size_t>(std::min<std::uint64_t>(at_most, pending_.size())));
@@ -132,9 +133,10 @@ std::unique_ptr<SourceSession> SourceSession::open(ProcessPort& processes, const
   ResolvedSource& resolved = session->resolved_;
   resolved = description_from_json(description);
   const auto count = description.find("entries");
-  if (count == description.end() || !count->is_number_unsigned()) lie("no number of entries");
+  if (count == description.end() || !count->is_number_unsigned())
+    source_lie("no number of entries");
   resolved.changelog = link.receive_bytes();
-  if (resolved.changelog.size() > kMaxChangelogBytes) lie("an endless changelog");
+  if (resolved.changelog.size() > kMaxChangelogBytes) source_lie("an endless changelog");
   resolved.changelog = to_utf8(resolved.changelog);
   resolved.listing = receive_listing(link, count->get<std::size_t>(), request.limits);
   validate(resolved.listing, request.limits);

@@ -17,9 +17,9 @@ namespace mcpu {
 
 namespace {
 
-constexpr int kMaxLinks = 40;
+constexpr int kMaxLinksOnTheWay = 40;
 constexpr std::uint32_t kSticky = 01000;
-constexpr std::uint32_t kPrivate = 0700;
+constexpr std::uint32_t kCacheMode = 0700;
 
 /// Something on the way of a path: who owns it may lead the path elsewhere.
 struct Passed {
@@ -64,7 +64,7 @@ class Walk {
       at_ = path;
       return;
     }
-    if (++links_ > kMaxLinks) throw io_error("follow", path, ELOOP);
+    if (++links_ > kMaxLinksOnTheWay) throw io_error("follow", path, ELOOP);
     const std::string target = fs_.read_link(path);
     if (target.starts_with("/")) at_.clear();
     add_names(target);
@@ -146,7 +146,7 @@ std::string make_cache(FileSystem& fs, const Layout& layout, const std::string& 
                        const Identity& who) {
   const std::string directory = layout.app_cache(app);
   make_directories(fs, parent_path(directory), 0711);
-  if (!fs.info(directory)) fs.make_directory(directory, kPrivate);
+  if (!fs.info(directory)) fs.make_directory(directory, kCacheMode);
   // Ours and empty: made just now, or by a daemon that died here.
   if (fs.info(directory)->uid == ::geteuid() && fs.list(directory).empty()) {
     fs.set_owner(directory, who.uid, who.gid);
@@ -156,7 +156,7 @@ std::string make_cache(FileSystem& fs, const Layout& layout, const std::string& 
     throw refused("the clone cache " + escape_path(directory) + " is not a directory of " +
                   who.name + ": remove it, it is made anew");
   }
-  if (info.mode != kPrivate) fs.set_mode(directory, kPrivate);
+  if (info.mode != kCacheMode) fs.set_mode(directory, kCacheMode);
   return directory;
 }
 

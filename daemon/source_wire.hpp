@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "daemon/source.hpp"
+#include "daemon/worker_link.hpp"
 
 /// What the daemon and its source worker say to each other, in this order:
 ///
@@ -19,9 +20,8 @@ namespace mcpu {
 
 inline constexpr std::size_t kMaxChangelogBytes = 256 * 1024;
 inline constexpr std::size_t kMaxVersionBytes = 100;
-inline constexpr std::size_t kReadBatch = 4096;         ///< indexes in one frame
-inline constexpr std::size_t kPieceBytes = 256 * 1024;  ///< of content in one frame, at most
-inline constexpr std::size_t kMaxTargetBytes = 4096;    ///< of a link
+inline constexpr std::size_t kReadBatch = 4096;       ///< indexes in one frame
+inline constexpr std::size_t kMaxTargetBytes = 4096;  ///< of a link
 
 nlohmann::json to_json(const SourceRequest& request);
 SourceRequest source_request_from_json(const nlohmann::json& json);

@@ -10,8 +10,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::chrono::seconds kHomeLimit{10};
-
 StaleQuery query_of(const StepContext& context, std::vector<std::string> directories) {
   const std::string checkout =
       context.entry_points.recorded_checkout(context.tools.layout.adoption(context.plan.app));

@@ -16,9 +16,9 @@ constexpr std::uint32_t kPrivate = 0700;
 constexpr std::uint32_t kPublic = 0755;
 
 /// Makes a directory and what is missing above it. True if it was made now.
-bool make_directories(FileSystem& fs, const std::string& path, std::uint32_t mode) {
+bool make_missing(FileSystem& fs, const std::string& path, std::uint32_t mode) {
   if (path.empty() || path == "/" || fs.info(path)) return false;
-  make_directories(fs, path.substr(0, path.rfind('/')), mode);
+  make_missing(fs, path.substr(0, path.rfind('/')), mode);
   try {
     fs.make_directory(path, mode);
   } catch (const Error& error) {
@@ -67,7 +67,7 @@ void write_holder(FileSystem& fs, const std::string& path, const std::string& so
 void make_state_directory(FileSystem& fs, const Instance& instance) {
   const std::string& path = instance.layout.state;
   const std::uint32_t mode = instance.user_mode ? kPrivate : kPublic;
-  make_directories(fs, path, mode);
+  make_missing(fs, path, mode);
   const FileInfo info = fs.info(path).value_or(FileInfo{});
   const std::string name = escape_path(path);
   if (info.type != FileType::kDirectory)
@@ -80,8 +80,7 @@ void make_state_directory(FileSystem& fs, const Instance& instance) {
 
 void make_socket_directory(FileSystem& fs, const Instance& instance) {
   const std::string& socket = instance.socket;
-  make_directories(fs, socket.substr(0, socket.rfind('/')),
-                   instance.user_mode ? kPrivate : kPublic);
+  make_missing(fs, socket.substr(0, socket.rfind('/')), instance.user_mode ? kPrivate : kPublic);
 }
 
 std::unique_ptr<FileLock> take_state_lock(FileSystem& fs, const Layout& layout,

@@ -12,7 +12,7 @@ std::string shown(const std::string& release) {
   return release.empty() ? "nothing" : release == kBefore ? "what stood before adoption" : release;
 }
 
-std::string seconds(std::chrono::milliseconds duration) {
+std::string in_seconds(std::chrono::milliseconds duration) {
   char text[32];
   std::snprintf(text, sizeof text, "%.2f s", static_cast<double>(duration.count()) / 1000.0);
   return text;
@@ -70,7 +70,7 @@ Commit summarize(const JobRecord& record, const PreparedJob& job, const StepCont
   }
   lines.push_back("backup   " + escape_path(layout.snapshot(plan.job)));
   lines.push_back("log      'mcpctl logs " + std::to_string(plan.job) + "'");
-  lines.push_back("time     " + seconds(duration));
+  lines.push_back("time     " + in_seconds(duration));
   lines.push_back("next     " + next_line(job));
   commit.changelog = job.changelog;
   commit.result.details = {{"app", plan.app},

@@ -11,8 +11,6 @@ namespace mcpu {
 
 namespace {
 
-constexpr std::size_t kUsersAtOnce = 16;
-
 template <typename Work>
 std::exception_ptr failure_of(const Work& work) {
   try {

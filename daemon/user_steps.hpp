@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <exception>
 #include <functional>
 #include <vector>
@@ -7,6 +9,11 @@
 #include "daemon/steps.hpp"
 
 namespace mcpu {
+
+/// How long somebody's home may take each time it is looked at or written to.
+inline constexpr std::chrono::seconds kHomeLimit{10};
+/// How many users' homes are worked on at a time.
+inline constexpr std::size_t kUsersAtOnce = 16;
 
 /// What came of a step for each user: null where it went well.
 using UserFailures = std::vector<std::exception_ptr>;

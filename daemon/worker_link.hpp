@@ -15,6 +15,9 @@ namespace mcpu {
 
 using Deadline = std::chrono::steady_clock::time_point;
 
+/// Pieces in which contents travel, one in a frame at most, and are hashed.
+inline constexpr std::size_t kPieceBytes = 256 * 1024;
+
 /// One end of the socket pair between the daemon and a worker: frames of JSON or of raw bytes, each
 /// with a length prefix. Both ends use this class; what arrives is treated as hostile: every frame
 /// is bounded, JSON nested deeper than 32 is refused, and an unexpected kind, a closed link or the

@@ -29,13 +29,13 @@ bool has_control_characters(std::string_view text) {
   });
 }
 
-/// A key from outside, short enough to be shown.
-std::string shown(std::string_view key) { return escape_path(key.substr(0, 64)); }
+/// A key from outside, short enough to be shown_key.
+std::string shown_key(std::string_view key) { return escape_path(key.substr(0, 64)); }
 
 }  // namespace
 
 Error invalid_parameter(std::string_view field, const std::string& reason) {
-  const std::string name = shown(field);
+  const std::string name = shown_key(field);
   return Error(Code::kInvalidRequest, "parameter \"" + name + "\" " + reason,
                {{"field", name}, {"reason", reason}});
 }
@@ -101,7 +101,7 @@ std::optional<std::size_t> Parameters::choice(std::string_view key,
   for (const std::string_view each : words) {
     list += (list.empty() ? "" : ", ") + std::string(each);
   }
-  throw invalid_parameter(key, "must be one of " + list + ", not \"" + shown(*word) + "\"");
+  throw invalid_parameter(key, "must be one of " + list + ", not \"" + shown_key(*word) + "\"");
 }
 
 std::string Parameters::app(std::string_view key) {

@@ -26,8 +26,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// How long killed processes may take to be gone.
-constexpr std::chrono::milliseconds kDying{1000};
 /// What may still lie in a pipe whose writers are dead; a writer that is not ours cannot hold us.
 constexpr int kMaxLastReads = 64;
 constexpr unsigned kCloseRangeCloexec = 4;  // CLOSE_RANGE_CLOEXEC, which old headers lack

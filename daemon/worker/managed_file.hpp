@@ -7,11 +7,9 @@
 
 #include "daemon/file_system.hpp"
 #include "daemon/home.hpp"
+#include "daemon/worker_link.hpp"
 
 namespace mcpu {
-
-/// Pieces in which contents travel and are hashed.
-inline constexpr std::size_t kPieceBytes = 256 * 1024;
 
 /// The home a worker works in, with its owner's rights.
 struct HomeView {
