@@ -5,7 +5,7 @@
 #include "proto/error.hpp"
 #include "tests/engine_fixture.hpp"
 
-using namespace mcpu;
+namespace mcpu::adoption_test {
 
 namespace {
 
@@ -155,3 +155,5 @@ TEST_CASE("a record that cannot be read is damage") {
   CHECK_THROWS_AS(scene.entries.put_back(scene.record), Error);
   CHECK_THROWS_AS(scene.entries.recorded_checkout(scene.record), Error);
 }
+
+}  // namespace mcpu::adoption_test

@@ -4,7 +4,8 @@
 
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::application_reader_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -135,3 +136,5 @@ TEST_CASE("requirements and the environment are checked") {
   CHECK(refusal(with_entry(R"(, "environment": {"HOME": "/x"})"))
             .starts_with("1: /environment/HOME: cannot be set"));
 }
+
+}  // namespace mcpu::application_reader_test

@@ -7,7 +7,7 @@
 #include "client/suggestion.hpp"
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::arguments_test {
 
 namespace {
 
@@ -169,3 +169,5 @@ TEST_CASE("nothing is suggested for a word that is near to none") {
   CHECK(nearest("zebra", {"upgrade", "status"}).empty());
   CHECK(nearest("statsu", {"upgrade", "status"}) == "status");
 }
+
+}  // namespace mcpu::arguments_test

@@ -7,7 +7,7 @@
 
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::cancellation_test {
 
 namespace {
 bool readable(int fd) {
@@ -38,3 +38,5 @@ TEST_CASE("a request wakes whoever waits, and stays") {
     CHECK(error.what() == std::string("the machine goes down"));
   }
 }
+
+}  // namespace mcpu::cancellation_test

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-using namespace mcpu;
+namespace mcpu::changelog_test {
 
 namespace {
 
@@ -62,3 +62,5 @@ TEST_CASE("without two versions, or going back, there is nothing to list") {
   CHECK(changes_between(kChangelog, "1.3.9", "0-abcdef01").size() == 0);
   CHECK(changes_between(kChangelog, "1.3.11", "1.3.9").empty());
 }
+
+}  // namespace mcpu::changelog_test

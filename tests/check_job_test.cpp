@@ -8,7 +8,7 @@
 #include "daemon/denied_releases.hpp"
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::check_job_test {
 
 namespace {
 
@@ -131,3 +131,5 @@ TEST_CASE("a check that is cancelled leaves no scratch home") {
   CHECK(engine.run(check_request()).outcome == Outcome::kCancelled);
   CHECK(machine.temporary_files().empty());
 }
+
+}  // namespace mcpu::check_job_test

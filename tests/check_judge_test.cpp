@@ -9,7 +9,7 @@
 #include "proto/error.hpp"
 #include "proto/message_catalogue.hpp"
 
-using namespace mcpu;
+namespace mcpu::check_judge_test {
 
 namespace {
 
@@ -206,3 +206,5 @@ TEST_CASE("a check is bound to the release's program, environment and directory"
       bind(one, kFresh),
       "check status names entry point 'other', which the application does not have", Error);
 }
+
+}  // namespace mcpu::check_judge_test

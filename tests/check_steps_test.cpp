@@ -8,7 +8,8 @@
 #include "daemon/denied_releases.hpp"
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::check_steps_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -340,3 +341,5 @@ TEST_CASE("a release whose files were only looked at, or written as they were, m
   });
   run_well(machine, upgrade_request());
 }
+
+}  // namespace mcpu::check_steps_test

@@ -17,7 +17,8 @@
 #include "scratch_directory.hpp"
 #include "thread_processes.hpp"
 
-using namespace mcpu;
+namespace mcpu::check_test {
+
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
@@ -303,3 +304,5 @@ TEST_CASE("a lying check worker is caught") {
           Code::kWorker);
   }
 }
+
+}  // namespace mcpu::check_test

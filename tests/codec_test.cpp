@@ -6,7 +6,8 @@
 
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::codec_test {
+
 using namespace std::string_literals;
 using nlohmann::json;
 
@@ -125,3 +126,5 @@ TEST_CASE("a malformed call names what is wrong with it") {
 TEST_CASE("foreign bytes never break an encoder") {
   CHECK(encode_frame({{"a", "\xff"}}) == "{\"a\":\"\xEF\xBF\xBD\"}\0"s);
 }
+
+}  // namespace mcpu::codec_test

@@ -2,7 +2,7 @@
 
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::config_steps_test {
 
 namespace {
 
@@ -147,3 +147,5 @@ TEST_CASE("the same in a home that does not count leaves that home out, untouche
   CHECK(skipped->concerns == nobody.uid);
   CHECK(machine.read(nobody.home + "/" + Machine::kSettings) == "root's");
 }
+
+}  // namespace mcpu::config_steps_test

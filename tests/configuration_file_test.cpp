@@ -8,7 +8,8 @@
 #include "tests/client_fixture.hpp"
 #include "tests/scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::configuration_file_test {
+
 using test::write_file;
 
 namespace {
@@ -78,3 +79,5 @@ TEST_CASE("mistakes in the file are told with its name") {
   CHECK(refusal(instance(directory / "config.json")) ==
         directory / "config.json" + ":2: /grup: is not a known key; did you mean \"group\"?");
 }
+
+}  // namespace mcpu::configuration_file_test

@@ -4,7 +4,7 @@
 
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::configuration_reader_test {
 
 namespace {
 
@@ -85,3 +85,5 @@ TEST_CASE("a line break in a key stays on the message's line") {
   CHECK(text.find('\n') == std::string::npos);
   CHECK(text.starts_with("c.json:1: /a\\x0ab: is given twice"));
 }
+
+}  // namespace mcpu::configuration_reader_test

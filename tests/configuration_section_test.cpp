@@ -4,7 +4,8 @@
 
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::configuration_section_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -77,3 +78,5 @@ TEST_CASE("the nearest name is one with at most two slips") {
   CHECK(nearest_name("ab", names) == "");
   CHECK(nearest_name(std::string(10'000, 's'), names) == "");
 }
+
+}  // namespace mcpu::configuration_section_test

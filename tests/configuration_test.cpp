@@ -8,7 +8,8 @@
 #include "proto/error.hpp"
 #include "tests/built_programs.hpp"
 
-using namespace mcpu;
+namespace mcpu::configuration_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -149,3 +150,5 @@ TEST_CASE("a password in a source is not shown") {
   CHECK(shown("https://example.org:8443/a") == "https://example.org:8443/a");
   CHECK(shown("git@example.org:a/b") == "git@example.org:a/b");
 }
+
+}  // namespace mcpu::configuration_test

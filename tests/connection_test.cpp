@@ -12,7 +12,8 @@
 #include "tests/scratch_directory.hpp"
 #include "tests/scripted_daemon.hpp"
 
-using namespace mcpu;
+namespace mcpu::connection_test {
+
 using namespace mcpu::test;
 using nlohmann::json;
 
@@ -202,3 +203,5 @@ TEST_CASE("only the first reply of a stream has a limit, and what takes long has
   CHECK_NOTHROW(connection.call("Plan", json::object()));
   CHECK_NOTHROW(connection.call("Status", {{"verify", true}}));
 }
+
+}  // namespace mcpu::connection_test

@@ -8,7 +8,8 @@
 #include "tests/scratch_directory.hpp"
 #include "tests/scripted_daemon.hpp"
 
-using namespace mcpu;
+namespace mcpu::daemon_access_test {
+
 using namespace mcpu::test;
 
 namespace {
@@ -122,3 +123,5 @@ TEST_CASE("an instance of one's own is named by its places, and said again with 
   CHECK(daemon_command("/d", choice) ==
         std::vector<std::string>{"/d", "--on-demand", "--user", "--state-dir", "/srv/it's here"});
 }
+
+}  // namespace mcpu::daemon_access_test

@@ -6,7 +6,7 @@
 #include "memory_file_system.hpp"
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::denied_releases_test {
 
 namespace {
 
@@ -56,3 +56,5 @@ TEST_CASE("marks that cannot be read are an error that names the file") {
     CHECK(error.context().at("file") == kLayout.denied("app"));
   }
 }
+
+}  // namespace mcpu::denied_releases_test

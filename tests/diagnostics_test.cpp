@@ -9,7 +9,8 @@
 #include "tests/client_fixture.hpp"
 #include "tests/scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::diagnostics_test {
+
 using test::read_file;
 
 TEST_CASE("a log file comes into being with the first warning") {
@@ -40,3 +41,5 @@ TEST_CASE("the journal is told by device and inode, not by the variable alone") 
   CHECK_FALSE(is_journal(file.get(), "1:2"));
   CHECK_FALSE(is_journal(file.get(), nullptr));
 }
+
+}  // namespace mcpu::diagnostics_test

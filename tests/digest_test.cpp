@@ -6,7 +6,7 @@
 #include "proto/error.hpp"
 #include "scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::digest_test {
 
 TEST_CASE("digests are those that the standard publishes") {
   CHECK(Sha256::of("").hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
@@ -45,3 +45,5 @@ TEST_CASE("text that is no digest is refused") {
     CHECK_THROWS_AS(Sha256::from_hex(text), Error);
   }
 }
+
+}  // namespace mcpu::digest_test

@@ -8,7 +8,7 @@
 #include "proto/text.hpp"
 #include "tests/source_fixture.hpp"
 
-using namespace mcpu;
+namespace mcpu::directory_source_test {
 
 TEST_CASE_FIXTURE(SourceFixture, "a plain directory is taken with modes, links and empty places") {
   make_application("plain");
@@ -158,3 +158,5 @@ TEST_CASE_FIXTURE(SourceFixture, "a file that shrinks after it was listed does n
   const ListingEntry entry = *source->resolved.listing.find("lib/part.py");
   CHECK_THROWS_AS(source->read(entry, [](std::string_view) {}), Error);
 }
+
+}  // namespace mcpu::directory_source_test

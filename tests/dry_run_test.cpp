@@ -4,7 +4,8 @@
 
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::dry_run_test {
+
 using nlohmann::json;
 
 namespace {
@@ -91,3 +92,5 @@ TEST_CASE("a long list of changes is cut, and counted as a whole") {
   CHECK(reply.at("changes").size() == 200);
   CHECK(reply.at("changed_files") == 303);
 }
+
+}  // namespace mcpu::dry_run_test

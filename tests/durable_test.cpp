@@ -8,7 +8,7 @@
 #include "proto/error.hpp"
 #include "scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::durable_test {
 
 namespace {
 
@@ -122,3 +122,5 @@ TEST_CASE("removing what never had a directory is nothing to do") {
   remove_durably(*fs, scratch / "missing/tree");
   CHECK(fs->list(scratch.path()).empty());
 }
+
+}  // namespace mcpu::durable_test

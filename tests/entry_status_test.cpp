@@ -4,7 +4,8 @@
 
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::entry_status_test {
+
 using nlohmann::json;
 
 namespace {
@@ -68,3 +69,5 @@ TEST_CASE("a command whose launcher or whose release is gone is broken") {
   machine.fs().make_link("/nowhere", machine.layout().launch("app"));
   CHECK(contains(shown(machine).remedy, "remove it, then run 'mcpctl repair'"));
 }
+
+}  // namespace mcpu::entry_status_test

@@ -2,7 +2,7 @@
 
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::error_test {
 
 TEST_CASE("an input-output error names the path and keeps errno") {
   const Error error = io_error("rename", "/a\nb", ENOSPC);
@@ -10,3 +10,5 @@ TEST_CASE("an input-output error names the path and keeps errno") {
         "cannot rename /a\\x0ab: No space left on device; free some space there");
   CHECK(error.sys() == ENOSPC);
 }
+
+}  // namespace mcpu::error_test

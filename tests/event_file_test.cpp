@@ -7,7 +7,7 @@
 
 #include "tests/scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::event_file_test {
 
 namespace {
 
@@ -80,3 +80,5 @@ TEST_CASE_FIXTURE(Fixture, "a reader stops at damage and finds what was written 
   store(lines(1, 3));
   CHECK(reader.read(3, 3, UINT64_MAX, 9).size() == 1);
 }
+
+}  // namespace mcpu::event_file_test

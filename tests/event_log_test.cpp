@@ -11,7 +11,7 @@
 #include "proto/error.hpp"
 #include "tests/scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::event_log_test {
 
 namespace {
 
@@ -381,3 +381,5 @@ TEST_CASE_FIXTURE(Fixture, "many threads emit, read and flush at once without a 
   CHECK(*numbers.rbegin() == 800);
   CHECK(log.read(1, 1, 1000).size() == 800);
 }
+
+}  // namespace mcpu::event_log_test

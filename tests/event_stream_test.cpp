@@ -9,7 +9,8 @@
 #include "scratch_directory.hpp"
 #include "scripted_service.hpp"
 
-using namespace mcpu;
+namespace mcpu::event_stream_test {
+
 using State = EventStream::State;
 
 namespace {
@@ -113,3 +114,5 @@ TEST_CASE_FIXTURE(Fixture, "an unknown job is an error reply, not an exception")
   CHECK(stream.fill(out, 1000) == State::kDone);
   CHECK(replies(out).at(0).error == "dev.mcplocal.Upgrade.NotFound");
 }
+
+}  // namespace mcpu::event_stream_test

@@ -4,7 +4,7 @@
 
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::event_test {
 
 namespace {
 
@@ -89,3 +89,5 @@ TEST_CASE("every tier and phase is found again by its name") {
   CHECK_FALSE(tier_from("loud").has_value());
   CHECK_FALSE(phase_from("").has_value());
 }
+
+}  // namespace mcpu::event_test

@@ -16,7 +16,8 @@
 #include "proto/error.hpp"
 #include "scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::file_system_test {
+
 using std::chrono::milliseconds;
 
 namespace {
@@ -174,3 +175,5 @@ TEST_CASE_FIXTURE(Fixture, "a lock that is given up in time is got") {
   });
   held.reset();
 }
+
+}  // namespace mcpu::file_system_test

@@ -2,7 +2,7 @@
 
 #include "tests/source_fixture.hpp"
 
-using namespace mcpu;
+namespace mcpu::git_source_test {
 
 TEST_CASE_FIXTURE(SourceFixture, "a checkout gives HEAD as committed, not the files as they are") {
   make_checkout("checkout");
@@ -211,3 +211,5 @@ TEST_CASE_FIXTURE(SourceFixture, "digests kept from the last time are those of t
       " printf x | dd of=$f bs=1 seek=100 conv=notrunc; done");
   CHECK(open(scratch / "checkout")->resolved.listing.digest() == first);
 }
+
+}  // namespace mcpu::git_source_test

@@ -14,7 +14,8 @@
 #include "scratch_directory.hpp"
 #include "thread_processes.hpp"
 
-using namespace mcpu;
+namespace mcpu::home_test {
+
 using nlohmann::json;
 using std::chrono::milliseconds;
 namespace stdfs = std::filesystem;
@@ -402,3 +403,5 @@ TEST_CASE("a worker cannot flood a list of problems") {
   });
   CHECK(error_of([&] { worker.home().parse(); }).code() == Code::kWorker);
 }
+
+}  // namespace mcpu::home_test

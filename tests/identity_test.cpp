@@ -8,7 +8,7 @@
 
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::identity_test {
 
 namespace {
 /// HOME for the time of a test.
@@ -62,3 +62,5 @@ TEST_CASE("this process's user follows HOME if it is absolute") {
   const HomeVariable home("relative");
   if (::geteuid() == 0) CHECK(own_identity().home == identity_of(0U).home);
 }
+
+}  // namespace mcpu::identity_test

@@ -5,7 +5,7 @@
 #include "daemon/denied_releases.hpp"
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::job_finisher_test {
 
 namespace {
 
@@ -153,3 +153,5 @@ TEST_CASE("going to a denied release by name clears its mark at the commit, not 
   REQUIRE(engine.run(by_force).outcome == Outcome::kDone);
   CHECK(denied.list().empty());
 }
+
+}  // namespace mcpu::job_finisher_test

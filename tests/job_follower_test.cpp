@@ -6,7 +6,8 @@
 #include "tests/scratch_directory.hpp"
 #include "tests/scripted_daemon.hpp"
 
-using namespace mcpu;
+namespace mcpu::job_follower_test {
+
 using namespace mcpu::test;
 using nlohmann::json;
 
@@ -132,3 +133,5 @@ TEST_CASE("nobody there at the first attempt, or a refusal, is an answer and not
   }
   CHECK(followed.calls.size() == 1);
 }
+
+}  // namespace mcpu::job_follower_test

@@ -4,7 +4,7 @@
 
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::job_log_test {
 
 namespace {
 
@@ -95,3 +95,5 @@ TEST_CASE("a log without a job only collects, details included") {
   CHECK(log.collected()[0].fields.at("release") == "1.0.0-aa");
   CHECK(log.collected()[1].id == "check.passed");
 }
+
+}  // namespace mcpu::job_log_test

@@ -5,7 +5,7 @@
 #include "daemon/denied_releases.hpp"
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::job_planner_test {
 
 namespace {
 
@@ -298,3 +298,5 @@ TEST_CASE("a stored release that is damaged is staged again under another name")
   CHECK(job.plan.to == id + "~9");
   CHECK(has_step(job.plan, StepKind::kStage));
 }
+
+}  // namespace mcpu::job_planner_test

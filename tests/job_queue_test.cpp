@@ -9,7 +9,8 @@
 
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::job_queue_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -243,3 +244,5 @@ TEST_CASE("work without a number takes its turn, and what it throws comes back")
   }
   turns.let_go();
 }
+
+}  // namespace mcpu::job_queue_test

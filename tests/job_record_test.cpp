@@ -5,7 +5,7 @@
 #include "daemon/durable.hpp"
 #include "memory_file_system.hpp"
 
-using namespace mcpu;
+namespace mcpu::job_record_test {
 
 namespace {
 
@@ -85,3 +85,5 @@ TEST_CASE("what was removed is gone") {
   records.remove(1);
   CHECK(records.list().empty());
 }
+
+}  // namespace mcpu::job_record_test

@@ -4,7 +4,8 @@
 
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::job_request_test {
+
 using nlohmann::json;
 
 namespace {
@@ -93,3 +94,5 @@ TEST_CASE("exit codes are the documented ones") {
     CHECK(outcome_from(outcome_name(static_cast<Outcome>(i))) == static_cast<Outcome>(i));
   }
 }
+
+}  // namespace mcpu::job_request_test

@@ -6,7 +6,7 @@
 
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::job_results_test {
 
 namespace {
 
@@ -66,3 +66,5 @@ TEST_CASE("a job that has not ended, or never was, has no result") {
   CHECK_FALSE(ending.results.of(5));
   CHECK_FALSE(ending.results.of(6));
 }
+
+}  // namespace mcpu::job_results_test

@@ -7,7 +7,7 @@
 #include "daemon/denied_releases.hpp"
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::job_runner_test {
 
 TEST_CASE("a source that fails is the job's result, and nothing was changed") {
   Machine machine(installed_machine());
@@ -109,3 +109,5 @@ TEST_CASE("events tell the phases in their order, and the result comes last") {
                                      Phase::kPostCheck, Phase::kCommit, Phase::kPrune});
   CHECK(events_of(engine).back().id == "job.finished");
 }
+
+}  // namespace mcpu::job_runner_test

@@ -10,7 +10,8 @@
 #include "proto/error.hpp"
 #include "scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::journal_test {
+
 using nlohmann::json;
 
 namespace {
@@ -289,3 +290,5 @@ TEST_CASE("a failed write can be repeated, after a failed sync nothing more is w
   CHECK_THROWS_WITH_AS(journal->append(record(4)), doctest::Contains("Input/output error"), Error);
   CHECK(fs.changing_calls() == calls);
 }
+
+}  // namespace mcpu::journal_test

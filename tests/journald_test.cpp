@@ -14,7 +14,7 @@
 #include "tests/client_fixture.hpp"
 #include "tests/scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::journald_test {
 
 namespace {
 
@@ -125,3 +125,5 @@ TEST_CASE("the catalog explains what has an identifier") {
   }
   CHECK(catalog_id("stage.done").empty());
 }
+
+}  // namespace mcpu::journald_test

@@ -4,7 +4,7 @@
 
 #include <string>
 
-using namespace mcpu;
+namespace mcpu::json_depth_test {
 
 TEST_CASE("what nests exactly as deep as allowed is allowed") {
   CHECK_FALSE(deeper_than("[[[]]]", 3));
@@ -24,3 +24,5 @@ TEST_CASE("a text that closes more than it opens wins no depth by that") {
   CHECK(deeper_than("]]]][[[", 2));
   CHECK(deeper_than(std::string(100'000, '['), 64));
 }
+
+}  // namespace mcpu::json_depth_test

@@ -4,7 +4,7 @@
 
 #include "tests/source_fixture.hpp"
 
-using namespace mcpu;
+namespace mcpu::known_hosts_test {
 
 namespace {
 
@@ -53,3 +53,5 @@ TEST_CASE("bytes that are no key at all do no harm") {
   CHECK(key_fingerprint("").starts_with("unknown, "));
   CHECK(judge_host_key("|1||\n|1|x\nh\n", "h", 22, "\xff\xff\xff\xff") == HostKey::kUnknown);
 }
+
+}  // namespace mcpu::known_hosts_test

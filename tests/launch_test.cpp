@@ -9,8 +9,9 @@
 #include "tests/client_fixture.hpp"
 #include "tests/scratch_directory.hpp"
 
+namespace mcpu::launch_test {
+
 using namespace mcpu::test;
-using mcpu::ScratchDirectory;
 
 namespace {
 
@@ -198,3 +199,5 @@ TEST_CASE("started in a loop during switches, the command is never missing and n
   CHECK(second > 0);
   CHECK(switches > 200);
 }
+
+}  // namespace mcpu::launch_test

@@ -7,7 +7,8 @@
 #include "proto/error.hpp"
 #include "tests/environment_fixture.hpp"
 
-using namespace mcpu;
+namespace mcpu::layout_test {
+
 using test::Variables;
 
 namespace {
@@ -86,3 +87,5 @@ TEST_CASE("user mode without a home is a usage error, system mode needs none") {
   CHECK(instance.socket == "/run/mcp-upgraded/socket");
   CHECK(instance.link_directory == "/usr/local/bin");
 }
+
+}  // namespace mcpu::layout_test

@@ -10,7 +10,7 @@
 #include "proto/error.hpp"
 #include "proto/text.hpp"
 
-using namespace mcpu;
+namespace mcpu::listing_test {
 
 namespace {
 
@@ -148,3 +148,5 @@ TEST_CASE("what differs between two listings is named, readably") {
   CHECK(changes.changed == std::vector<std::string>{"changed"});
   CHECK(changes.removed == std::vector<std::string>{"gone\\x0a"});
 }
+
+}  // namespace mcpu::listing_test

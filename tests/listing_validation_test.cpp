@@ -3,7 +3,7 @@
 #include "daemon/listing.hpp"
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::listing_validation_test {
 
 namespace {
 
@@ -115,3 +115,5 @@ TEST_CASE("what exceeds a limit is refused by name, what reaches it is not") {
   big.size_bytes = 11;
   CHECK(verdict({big}, limits).find("'big' is larger") != std::string::npos);
 }
+
+}  // namespace mcpu::listing_validation_test

@@ -7,7 +7,7 @@
 #include "tests/client_fixture.hpp"
 #include "tests/scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::lock_holder_test {
 
 TEST_CASE("who holds a lock is found by number and name, as long as it is held") {
   const ScratchDirectory directory;
@@ -22,3 +22,5 @@ TEST_CASE("who holds a lock is found by number and name, as long as it is held")
   CHECK_FALSE(find_lock_holder(directory / "lock"));
   CHECK_FALSE(find_lock_holder(directory / "none"));
 }
+
+}  // namespace mcpu::lock_holder_test

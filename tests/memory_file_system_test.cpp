@@ -12,7 +12,7 @@
 #include "proto/error.hpp"
 #include "scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::memory_file_system_test {
 
 namespace {
 
@@ -388,3 +388,5 @@ TEST_CASE("locks in memory exclude as real ones do, and die with their process")
   writer.reset();
   CHECK(fs.lock("/lock", LockKind::kRead, now) != nullptr);
 }
+
+}  // namespace mcpu::memory_file_system_test

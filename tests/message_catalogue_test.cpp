@@ -4,7 +4,8 @@
 
 #include <algorithm>
 
-using namespace mcpu;
+namespace mcpu::message_catalogue_test {
+
 using nlohmann::json;
 
 TEST_CASE("fields are put into the template of their message") {
@@ -41,3 +42,5 @@ TEST_CASE("every id is listed once and has a well-formed template") {
   }
   CHECK_FALSE(message_template("").has_value());
 }
+
+}  // namespace mcpu::message_catalogue_test

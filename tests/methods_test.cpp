@@ -9,7 +9,7 @@
 #include "proto/interface_description.hpp"
 #include "scripted_service.hpp"
 
-using namespace mcpu;
+namespace mcpu::methods_test {
 
 namespace {
 
@@ -78,3 +78,5 @@ TEST_CASE_FIXTURE(Fixture, "calls that may take long do not stand in the way of 
   CHECK(where("Status", nlohmann::json::object()) == Where::kShort);
   CHECK(where("Upgrade", nlohmann::json::object()) == Where::kShort);
 }
+
+}  // namespace mcpu::methods_test

@@ -4,7 +4,7 @@
 
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::obstacle_test {
 
 namespace {
 
@@ -42,3 +42,5 @@ TEST_CASE("our own launcher is none") {
   machine.app().recognize = {"the app"};
   CHECK(found(machine).empty());
 }
+
+}  // namespace mcpu::obstacle_test

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-using namespace mcpu;
+namespace mcpu::options_test {
 
 namespace {
 
@@ -44,3 +44,5 @@ TEST_CASE("a misspelt option and two modes at once start nothing") {
     CHECK(parsed.exit_code == 2);
   }
 }
+
+}  // namespace mcpu::options_test

@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <vector>
 
-using namespace mcpu;
+namespace mcpu::parallel_test {
 
 TEST_CASE("every call is made once, however many threads there are") {
   for (const std::size_t threads : {0U, 1U, 3U, 200U}) {
@@ -26,3 +26,5 @@ TEST_CASE("an exception ends the work and reaches the caller") {
   CHECK_THROWS_WITH(parallel_for(1'000'000, 4, work), "third");
   CHECK(calls < 1'000'000);
 }
+
+}  // namespace mcpu::parallel_test

@@ -4,7 +4,8 @@
 
 #include <functional>
 
-using namespace mcpu;
+namespace mcpu::parameters_test {
+
 using nlohmann::json;
 
 namespace {
@@ -79,3 +80,5 @@ TEST_CASE("an unknown key is an error that names it, shortened and harmless") {
   CHECK(blamed({{"\x1b[2J", true}}, [](Parameters&) {}) == "\\x1b[2J");
   CHECK(blamed({{std::string(1000, 'k'), 1}}, [](Parameters&) {}).size() == 64);
 }
+
+}  // namespace mcpu::parameters_test

@@ -6,7 +6,7 @@
 #include "daemon/state_store.hpp"
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::plan_test {
 
 namespace {
 
@@ -148,3 +148,5 @@ TEST_CASE("a plan that cannot be read is damage, not a guess") {
     CHECK_THROWS_AS(plan_from_json(less), Error);
   }
 }
+
+}  // namespace mcpu::plan_test

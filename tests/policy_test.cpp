@@ -5,7 +5,7 @@
 #include "daemon/version.hpp"
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::policy_test {
 
 namespace {
 
@@ -115,3 +115,5 @@ TEST_CASE("details of an event are for the user concerned and root") {
   CHECK_FALSE(may_see(kSystem, kAnn, peer(kDaemon)));
   CHECK(may_see(kUser, kBob, peer(kAnn)));
 }
+
+}  // namespace mcpu::policy_test

@@ -5,7 +5,7 @@
 #include "proto/message_catalogue.hpp"
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::preflight_test {
 
 namespace {
 
@@ -204,3 +204,5 @@ TEST_CASE("a mistake in a configuration file is a warning of a full upgrade, and
     CHECK(contains(notice.fields.at("reason"), Machine::kSettings));
   }
 }
+
+}  // namespace mcpu::preflight_test

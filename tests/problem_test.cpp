@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-using namespace mcpu;
+namespace mcpu::problem_test {
 
 TEST_CASE("a sentence is told apart from its remedy") {
   const auto one = problem("/bin/app: 2 is missing: run 'mcpctl upgrade'", "else");
@@ -16,3 +16,5 @@ TEST_CASE("what the system said is no remedy") {
   CHECK(one.at("remedy") == "mend it");
   CHECK(problem("it is broken").at("remedy") == "");
 }
+
+}  // namespace mcpu::problem_test

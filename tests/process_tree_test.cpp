@@ -9,7 +9,8 @@
 #include <array>
 #include <thread>
 
-using namespace mcpu;
+namespace mcpu::process_tree_test {
+
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
@@ -86,3 +87,5 @@ TEST_CASE("everything below is ended, in whatever session, and what is kept stay
   ::close(ready[0]);
   ::close(ready[1]);
 }
+
+}  // namespace mcpu::process_tree_test

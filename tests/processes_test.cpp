@@ -17,7 +17,8 @@
 #include "proto/error.hpp"
 #include "scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::processes_test {
+
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
@@ -225,3 +226,5 @@ TEST_CASE("a daemon that is not root serves its own user alone" * doctest::skip(
   CHECK(error_of([&] { port->start(WorkerKind::kConfig, identity_of("root")); }).code() ==
         Code::kRefused);
 }
+
+}  // namespace mcpu::processes_test

@@ -6,7 +6,8 @@
 #include "tests/client_fixture.hpp"
 #include "tests/scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::program_paths_test {
+
 using test::write_file;
 
 TEST_CASE("the programs are found where they were built") {
@@ -37,3 +38,5 @@ TEST_CASE("an incomplete installation is named") {
     CHECK(std::string(error.what()).find(directory.path()) != std::string::npos);
   }
 }
+
+}  // namespace mcpu::program_paths_test

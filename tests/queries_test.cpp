@@ -5,7 +5,8 @@
 #include "daemon/durable.hpp"
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::queries_test {
+
 using nlohmann::json;
 
 namespace {
@@ -281,3 +282,5 @@ TEST_CASE("a copy that pip installed is a problem with the line that removes it"
   REQUIRE(names(app.at("problems"), "my_app 1.2, installed with pip, is another copy of app"));
   CHECK(contains(app.at("problems").at(0).at("remedy"), "sudo python3.11 -m pip uninstall my_app"));
 }
+
+}  // namespace mcpu::queries_test

@@ -8,7 +8,7 @@
 
 #include "tests/engine_fixture.hpp"
 
-using namespace mcpu;
+namespace mcpu::recovery_test {
 
 namespace {
 
@@ -171,3 +171,5 @@ TEST_CASE("tidying ends the jobs of a dead daemon, not those of this one") {
   CHECK(engine.records().read(3)->result->outcome == Outcome::kFailed);
   CHECK_FALSE(engine.records().read(4)->result);
 }
+
+}  // namespace mcpu::recovery_test

@@ -6,7 +6,7 @@
 
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::release_health_test {
 
 namespace {
 
@@ -62,3 +62,5 @@ TEST_CASE_FIXTURE(Remembering, "a state that cannot be written is no reason to f
   machine.fs().fail_at(machine.fs().changing_calls() + 1, ENOSPC, UINT32_MAX);
   CHECK_NOTHROW(remember(id, "damaged"));
 }
+
+}  // namespace mcpu::release_health_test

@@ -7,7 +7,7 @@
 #include "daemon/durable.hpp"
 #include "scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::release_marks_test {
 
 namespace {
 
@@ -60,3 +60,5 @@ TEST_CASE_FIXTURE(Tree, "a change that is dressed up as none by setting times ba
   for (std::size_t i = 0; i < after.size(); ++i) after[i].ctime_ns = before[i].ctime_ns;
   CHECK(after == before);
 }
+
+}  // namespace mcpu::release_marks_test

@@ -3,7 +3,7 @@
 #include "daemon/durable.hpp"
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::release_steps_test {
 
 namespace {
 
@@ -122,3 +122,5 @@ TEST_CASE("a cancel during staging leaves nothing of the release") {
   CHECK(machine.picture() == before);
   CHECK(machine.store().list().size() == 1);
 }
+
+}  // namespace mcpu::release_steps_test

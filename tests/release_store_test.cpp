@@ -8,7 +8,7 @@
 #include "proto/error.hpp"
 #include "tests/engine_fixture.hpp"
 
-using namespace mcpu;
+namespace mcpu::release_store_test {
 
 namespace {
 
@@ -154,3 +154,5 @@ TEST_CASE("what is no release is an error that names it") {
   machine.write(machine.layout().release("app", id) + "/release.json", "{\"format\": 2}");
   CHECK_THROWS_AS(machine.store().read(id), Error);
 }
+
+}  // namespace mcpu::release_store_test

@@ -2,7 +2,7 @@
 
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::release_verification_test {
 
 namespace {
 
@@ -193,3 +193,5 @@ TEST_CASE("other stored releases that cannot be read are in nobody's way") {
   run_well(one.machine, rollback_request("1.0.0"));
   CHECK(one.machine.runs() == "app 1.0.0");
 }
+
+}  // namespace mcpu::release_verification_test

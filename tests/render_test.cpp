@@ -7,7 +7,7 @@
 #include "proto/message_catalogue.hpp"
 #include "tests/environment_fixture.hpp"
 
-using namespace mcpu;
+namespace mcpu::render_test {
 
 namespace {
 
@@ -110,3 +110,5 @@ TEST_CASE("times are told the way people do") {
   CHECK(relative_time(now + std::chrono::hours(3), now) == "in 3 hours");
   CHECK(local_time(std::string_view("not a time\n")) == "not a time\\x0a");
 }
+
+}  // namespace mcpu::render_test

@@ -6,7 +6,7 @@
 #include "memory_file_system.hpp"
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::restore_operation_test {
 
 namespace {
 
@@ -91,3 +91,5 @@ TEST_CASE("a file that was made meanwhile is not replaced") {
   CHECK_FALSE(restore_file(view_of(scene.fs), scene.before, "old", absent).restored);
   CHECK(scene.content() == "mine");
 }
+
+}  // namespace mcpu::restore_operation_test

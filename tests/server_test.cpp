@@ -10,7 +10,8 @@
 #include "scratch_directory.hpp"
 #include "scripted_service.hpp"
 
-using namespace mcpu;
+namespace mcpu::server_test {
+
 using namespace std::string_literals;
 using nlohmann::json;
 
@@ -386,3 +387,5 @@ TEST_CASE("stop lets the last events and the result out and removes the socket")
   CHECK_FALSE(client.receive().has_value());
   CHECK_FALSE(std::filesystem::exists(fixture.socket));
 }
+
+}  // namespace mcpu::server_test

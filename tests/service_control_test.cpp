@@ -10,7 +10,8 @@
 
 #include "tests/engine_fixture.hpp"
 
-using namespace mcpu;
+namespace mcpu::service_control_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -267,3 +268,5 @@ TEST_CASE("what a worker says of a unit is bounded and checked") {
   CHECK_THROWS_AS(services->restart(unit(), 10s, nullptr), Error);
   CHECK_THROWS_AS(services->look(unit(), nullptr), Error);
 }
+
+}  // namespace mcpu::service_control_test

@@ -11,7 +11,7 @@
 #include "tests/client_fixture.hpp"
 #include "tests/scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::service_manager_test {
 
 namespace {
 
@@ -72,3 +72,5 @@ TEST_CASE("what was passed must be a listening stream socket") {
   }
   if (kept) REQUIRE(dup3(kept.get(), 3, O_CLOEXEC) == 3);
 }
+
+}  // namespace mcpu::service_manager_test

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-using namespace mcpu;
+namespace mcpu::setting_rules_test {
 
 TEST_CASE("a name that becomes a path component cannot leave its directory") {
   CHECK(plain_name_rule("mcp-tool_2.x").empty());
@@ -56,3 +56,5 @@ TEST_CASE("JSON pointers, variables, units, accounts and versions have their for
   CHECK_FALSE(version_rule("3.").empty());
   CHECK_FALSE(version_rule(">=3").empty());
 }
+
+}  // namespace mcpu::setting_rules_test

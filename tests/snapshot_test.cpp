@@ -7,7 +7,7 @@
 #include "proto/error.hpp"
 #include "tests/engine_fixture.hpp"
 
-using namespace mcpu;
+namespace mcpu::snapshot_test {
 
 namespace {
 
@@ -127,3 +127,5 @@ TEST_CASE("discarding again makes durable what the first time could not") {
   fs.restart(Loss::kUnsynced);
   CHECK_FALSE(fs.info(scene.machine.layout().snapshot(5)));
 }
+
+}  // namespace mcpu::snapshot_test

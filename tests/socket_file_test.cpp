@@ -13,7 +13,7 @@
 #include "raw_client.hpp"
 #include "scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::socket_file_test {
 
 namespace {
 
@@ -114,3 +114,5 @@ TEST_CASE("the kernel says who is at the other end") {
   CHECK(peer.pid == ::getpid());
   CHECK_THROWS_AS(peer_of(-1), Error);
 }
+
+}  // namespace mcpu::socket_file_test

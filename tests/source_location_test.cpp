@@ -4,7 +4,8 @@
 
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::source_location_test {
+
 using Kind = SourceLocation::Kind;
 
 TEST_CASE("paths and file URLs are places on this machine") {
@@ -61,3 +62,5 @@ TEST_CASE("what is unsafe or incomplete is refused, without repeating a password
   CHECK_THROWS_AS(parse_location(std::string("/srv\0x", 6)), Error);
   CHECK(parse_location("http://127.0.0.1:8080/x").kind == Kind::kHttp);
 }
+
+}  // namespace mcpu::source_location_test

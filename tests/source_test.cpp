@@ -8,7 +8,8 @@
 #include "daemon/source_wire.hpp"
 #include "tests/source_fixture.hpp"
 
-using namespace mcpu;
+namespace mcpu::source_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -253,3 +254,5 @@ TEST_CASE("a long listing is cut into parts that fit a frame") {
   }
   CHECK(total == 3000);
 }
+
+}  // namespace mcpu::source_test

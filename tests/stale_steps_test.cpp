@@ -5,7 +5,7 @@
 #include "daemon/durable.hpp"
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::stale_steps_test {
 
 namespace {
 
@@ -96,3 +96,5 @@ TEST_CASE("a copy that pip installed is named with the line that removes it, and
   CHECK(contains(copy->text, "'python3.11 -m pip uninstall my_app'"));
   CHECK(machine.fs().info(prefix + "bin/app"));
 }
+
+}  // namespace mcpu::stale_steps_test

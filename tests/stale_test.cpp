@@ -5,7 +5,7 @@
 #include "daemon/durable.hpp"
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::stale_test {
 
 namespace {
 
@@ -130,3 +130,5 @@ TEST_CASE_FIXTURE(Installed, "what a worker says it found is believed only if it
   }
   CHECK(error_of([&] { stale_found_from_json({{"links", 7}}, query); }).code() == Code::kWorker);
 }
+
+}  // namespace mcpu::stale_test

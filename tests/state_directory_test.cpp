@@ -10,7 +10,8 @@
 #include "tests/client_fixture.hpp"
 #include "tests/scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::state_directory_test {
+
 using test::read_file;
 using test::write_file;
 
@@ -95,3 +96,5 @@ TEST_CASE("a directory for the socket is made private") {
   make_socket_directory(*fs, instance(directory.path()));
   CHECK(mode_of(directory / "run") == 0700);
 }
+
+}  // namespace mcpu::state_directory_test

@@ -4,7 +4,7 @@
 
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::state_rebuild_test {
 
 namespace {
 
@@ -69,3 +69,5 @@ TEST_CASE("where no job was ever run nothing is lost") {
   Machine machine;
   CHECK(Engine(machine).state().loss().empty());
 }
+
+}  // namespace mcpu::state_rebuild_test

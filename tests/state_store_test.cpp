@@ -9,7 +9,7 @@
 #include "memory_file_system.hpp"
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::state_store_test {
 
 namespace {
 
@@ -148,3 +148,5 @@ TEST_CASE("a damaged state is set aside, and changes are refused, also after a r
     }
   }
 }
+
+}  // namespace mcpu::state_store_test

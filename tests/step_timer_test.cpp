@@ -2,7 +2,8 @@
 
 #include <doctest/doctest.h>
 
-using namespace mcpu;
+namespace mcpu::step_timer_test {
+
 using namespace std::chrono_literals;
 
 TEST_CASE("a step is overdue only while it runs and its time and grace are over") {
@@ -29,3 +30,5 @@ TEST_CASE("a step that fails is not timed any longer") {
   }
   CHECK_FALSE(timer.overdue(0ms));
 }
+
+}  // namespace mcpu::step_timer_test

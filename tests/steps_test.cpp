@@ -4,7 +4,7 @@
 
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::steps_test {
 
 namespace {
 
@@ -92,3 +92,5 @@ TEST_CASE("a user whose home is left out is not among those a job works for") {
   stepping.context->skipped.insert(0);
   CHECK(stepping.context->active_users().empty());
 }
+
+}  // namespace mcpu::steps_test

@@ -84,6 +84,13 @@ class Style(unittest.TestCase):
                     wrong.append(f"{path}: {program.split(',')[0]}")
         self.assertEqual([], wrong, "add the dependency `sanitizer`")
 
+    def test_a_test_file_has_a_namespace_of_its_own(self):
+        """So that several can be compiled at a time, with helpers of the same names."""
+        wrong = [str(path) for path in sources(".cpp")
+                 if path.stem.endswith("_test") and path.stem != "main_test" and
+                 f"\nnamespace mcpu::{path.stem} {{\n" not in text_of(path)]
+        self.assertEqual([], wrong)
+
     def test_no_file_is_named_for_nothing(self):
         wrong = [str(path) for path in sources(".cpp", ".hpp", ".py", ".sh", ".c", ".h")
                  if EMPTY_NAMES.search(path.stem) and path.stem not in NAMED_SO_BY_OTHERS]

@@ -4,7 +4,7 @@
 
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::summary_test {
 
 namespace {
 
@@ -102,3 +102,5 @@ TEST_CASE("programs find in the result what people read in the lines") {
   CHECK(details.at("milliseconds") == 1234);
   CHECK(details.at("backup") == "/var/lib/mcpu/snapshots/12");
 }
+
+}  // namespace mcpu::summary_test

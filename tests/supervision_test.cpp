@@ -6,7 +6,8 @@
 #include <utility>
 #include <vector>
 
-using namespace mcpu;
+namespace mcpu::supervision_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -84,3 +85,5 @@ TEST_CASE("signs of life are given again and again, but not for a step that hang
   bench.pass();
   CHECK(bench.count("WATCHDOG=1") == 3);
 }
+
+}  // namespace mcpu::supervision_test

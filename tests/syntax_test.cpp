@@ -4,7 +4,7 @@
 
 #include <string>
 
-using namespace mcpu;
+namespace mcpu::syntax_test {
 
 TEST_CASE("sound files have no problem") {
   CHECK_FALSE(find_syntax_problem(R"({"mcpServers": {"a": [1, 2.5, null, true]}})", "json"));
@@ -36,3 +36,5 @@ TEST_CASE("nesting without end and foreign bytes are problems, not crashes") {
   CHECK(find_syntax_problem("{\"a\": \"\xc4\xe3\"}", "json").has_value());
   CHECK(find_syntax_problem("a = \"\xc4\xe3\"", "toml").has_value());
 }
+
+}  // namespace mcpu::syntax_test

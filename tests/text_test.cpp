@@ -4,7 +4,7 @@
 
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::text_test {
 
 namespace {
 
@@ -93,3 +93,5 @@ TEST_CASE("sizes are shown in decimal units") {
   CHECK(format_bytes(77'000'000) == "77.0 MB");
   CHECK(format_bytes(UINT64_MAX).ends_with(" TB"));
 }
+
+}  // namespace mcpu::text_test

@@ -8,7 +8,7 @@
 #include "daemon/denied_releases.hpp"
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::transaction_test {
 
 namespace {
 
@@ -107,3 +107,5 @@ TEST_CASE("what a release wrote is undone even if the journal has no note of it"
   CHECK(engine.run(upgrade_request()).outcome == Outcome::kFailed);
   CHECK(machine.picture() == before);
 }
+
+}  // namespace mcpu::transaction_test

@@ -5,7 +5,7 @@
 #include "daemon/durable.hpp"
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::tree_builder_test {
 
 namespace {
 
@@ -158,3 +158,5 @@ TEST_CASE("where blocks can be shared files are not the same one") {
   CHECK(building.asked_for.empty());
   CHECK_FALSE(building.same_file("/releases/old/bin/app", "/releases/new/bin/app"));
 }
+
+}  // namespace mcpu::tree_builder_test

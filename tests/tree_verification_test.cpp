@@ -5,7 +5,7 @@
 #include "daemon/listing.hpp"
 #include "scratch_directory.hpp"
 
-using namespace mcpu;
+namespace mcpu::tree_verification_test {
 
 namespace {
 
@@ -124,3 +124,5 @@ TEST_CASE_FIXTURE(Fixture, "a tree that is missing or no directory is damage as 
   fs->make_link("tree", scratch / "link-to-tree");
   CHECK(verify_tree(*fs, scratch / "link-to-tree", listing).at(0).what == "is not a directory");
 }
+
+}  // namespace mcpu::tree_verification_test

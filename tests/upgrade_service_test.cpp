@@ -7,7 +7,8 @@
 
 #include "tests/job_story.hpp"
 
-using namespace mcpu;
+namespace mcpu::upgrade_service_test {
+
 using nlohmann::json;
 using namespace std::chrono_literals;
 
@@ -327,3 +328,5 @@ TEST_CASE("a new configuration is for the next job") {
   CHECK(result.outcome == Outcome::kRefused);
   CHECK(contains(result.message, "applications.app.services"));
 }
+
+}  // namespace mcpu::upgrade_service_test

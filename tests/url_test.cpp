@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-using namespace mcpu;
+namespace mcpu::url_test {
 
 TEST_CASE("a path that depends on where one stands is told from URLs and hosts") {
   for (const char* relative : {"x", "./odd:name", "a/b:c", ".."}) CHECK(relative_path(relative));
@@ -22,3 +22,5 @@ TEST_CASE("what is secret in a URL is not shown, everything else is") {
     CHECK(without_password(open) == open);
   }
 }
+
+}  // namespace mcpu::url_test

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-using namespace mcpu;
+namespace mcpu::version_test {
 
 TEST_CASE("versions are ordered by number, not by letter") {
   CHECK(parse_version("1.3.11") > parse_version("1.3.9"));
@@ -55,3 +55,5 @@ TEST_CASE("only the v of a version is left out") {
   CHECK(without_v("vision") == "vision");
   CHECK(without_v("v") == "v");
 }
+
+}  // namespace mcpu::version_test

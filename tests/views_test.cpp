@@ -2,7 +2,8 @@
 
 #include <doctest/doctest.h>
 
-using namespace mcpu;
+namespace mcpu::views_test {
+
 using nlohmann::json;
 
 namespace {
@@ -150,3 +151,5 @@ TEST_CASE(
   CHECK(text.find(what) == text.rfind(what));
   CHECK_FALSE(says(text, "what to do"));
 }
+
+}  // namespace mcpu::views_test

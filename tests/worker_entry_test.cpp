@@ -7,7 +7,7 @@
 
 #include "tests/built_programs.hpp"
 
-using namespace mcpu;
+namespace mcpu::worker_entry_test {
 
 namespace {
 
@@ -36,3 +36,5 @@ TEST_CASE("a worker that is started by hand says whose it is, and ends") {
     CHECK(ended.said == name + " is started by mcp-upgraded, not by hand\n");
   }
 }
+
+}  // namespace mcpu::worker_entry_test

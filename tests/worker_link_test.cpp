@@ -14,7 +14,8 @@
 
 #include "proto/error.hpp"
 
-using namespace mcpu;
+namespace mcpu::worker_link_test {
+
 using nlohmann::json;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
@@ -224,3 +225,5 @@ TEST_CASE("what a dead worker reported is thrown even when sending fails first")
   pair.worker = WorkerLink(UniqueFd());
   CHECK(error_of([&] { pair.daemon.send({{"a", 1}}); }).code() == Code::kSource);
 }
+
+}  // namespace mcpu::worker_link_test
