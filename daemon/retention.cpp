@@ -25,6 +25,11 @@ void keep_release(Kept& kept, const std::string& release, const std::string& rea
   if (std::ranges::find(reasons, reason) == reasons.end()) reasons.push_back(reason);
 }
 
+bool known_damaged(const ApplicationState& state, const std::string& release) {
+  const auto health = state.health.find(release);
+  return health != state.health.end() && !health->second.passed;
+}
+
 void prune_releases(ReleaseStore& store, const Kept& kept, JobLog& log) {
   for (const std::string& id : store.list()) {
     if (kept.releases.contains(id)) continue;
@@ -111,8 +116,10 @@ Kept what_to_keep(const ApplicationState& state, const std::string& current,
     unsigned& count = entry->mode == Mode::kFull ? full : quick;
     const unsigned limit = entry->mode == Mode::kFull ? retention.full_jobs : retention.quick_jobs;
     if (count >= limit) continue;
-    ++count;
     kept.jobs.insert(entry->job);
+    // What is damaged is no way back: it does not take the place of an older one that is.
+    if (known_damaged(state, entry->from)) continue;
+    ++count;
     const std::string reason = "job " + std::to_string(entry->job);
     keep_release(kept, entry->from, reason);
     keep_release(kept, entry->to, reason);

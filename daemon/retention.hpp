@@ -18,7 +18,8 @@ struct Kept {
 };
 
 /// The rule: current, the one to roll back to, pinned ones, and what the newest committed quick and
-/// full jobs need; the newest snapshot always. A pure function.
+/// full jobs need; the newest snapshot always. A job whose way back is a release known to be
+/// damaged does not count. A pure function.
 Kept what_to_keep(const ApplicationState& state, const std::string& current,
                   const Retention& retention);
 

@@ -5,7 +5,7 @@
 #include "daemon/denied_releases.hpp"
 #include "tests/engine_fixture.hpp"
 
-using namespace mcpu;
+namespace mcpu::retention_test {
 
 namespace {
 
@@ -105,6 +105,16 @@ TEST_CASE("each kept release says why") {
         std::vector<std::string>{"pinned", "to roll back to", "job 2", "job 1"});
 }
 
+TEST_CASE("a job whose way back is damaged does not count") {
+  ApplicationState state;
+  state.history = {entry(1, "", "a"), entry(2, "a", "b"), entry(3, "b", "c"), entry(4, "c", "d")};
+  CHECK(releases(what_to_keep(state, "d", {1, 1})) == Ids{"c", "d"});
+  state.health["c"].passed = false;
+  const Kept kept = what_to_keep(state, "d", {1, 1});
+  CHECK(releases(kept) == Ids{"b", "c", "d"});
+  CHECK(kept.jobs == Jobs{3, 4});
+}
+
 TEST_CASE("after leaving, what was current is the one to roll back to, and nothing else is") {
   ApplicationState state;
   state.history = {entry(1, kBefore, "a"), entry(2, "a", "b"), entry(3, "b", "a"),
@@ -181,3 +191,5 @@ TEST_CASE("pruning that fails is a warning") {
   CHECK(log.collected().back().id == "prune.failed");
   CHECK(log.collected().back().tier == Tier::kWarning);
 }
+
+}  // namespace mcpu::retention_test
