@@ -1,5 +1,7 @@
 #include "client/arguments.hpp"
 
+#include <algorithm>
+
 #include <CLI/CLI.hpp>
 
 #include "client/suggestion.hpp"

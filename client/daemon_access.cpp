@@ -8,6 +8,7 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <system_error>
 
 #include "client/json_fields.hpp"
 #include "daemon/unique_fd.hpp"

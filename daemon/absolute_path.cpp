@@ -1,6 +1,7 @@
 #include "daemon/absolute_path.hpp"
 
 #include <filesystem>
+#include <system_error>
 
 #include "proto/error.hpp"
 #include "proto/text.hpp"

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <filesystem>
 #include <fstream>
+#include <system_error>
 #include <vector>
 
 #include "proto/text.hpp"

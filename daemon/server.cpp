@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <asio/executor_work_guard.hpp>
 #include <asio/post.hpp>
 #include <asio/signal_set.hpp>
@@ -12,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <system_error>
 #include <vector>
 
 #include "daemon/session.hpp"
@@ -29,34 +31,6 @@ constexpr std::chrono::seconds kDrain{2};
 constexpr std::chrono::milliseconds kAcceptAgain{100};
 constexpr std::chrono::seconds kIdleCheck{2};
 
-/// Carries «something became durable» from the event writer's thread to the server's: many wakes
-/// become one, and none arrives after the server is gone.
-class Waker {
- public:
-  Waker(asio::io_context& loop, std::function<void()> wake)
-      : loop_(&loop), wake_(std::move(wake)) {}
-
-  static void post(const std::shared_ptr<Waker>& self) {
-    if (self->posted_.exchange(true)) return;
-    const std::lock_guard lock(self->mutex_);
-    if (self->loop_ == nullptr) return;
-    asio::post(*self->loop_, [self] {
-      self->posted_ = false;
-      self->wake_();
-    });
-  }
-  void detach() {
-    const std::lock_guard lock(mutex_);
-    loop_ = nullptr;
-  }
-
- private:
-  std::mutex mutex_;
-  asio::io_context* loop_;
-  std::function<void()> wake_;
-  std::atomic<bool> posted_{false};
-};
-
 void reject(stream_protocol::socket& socket, std::size_t limit) {
   const std::string message = "too many connections: at most " + std::to_string(limit) +
                               " are served at a time; close some and try again";
@@ -72,6 +46,34 @@ void reject(stream_protocol::socket& socket, std::size_t limit) {
 }  // namespace
 
 struct Server::Impl final : SessionHost {
+  /// Carries «something became durable» from the event writer's thread to the server's: many wakes
+  /// become one, and none arrives after the server is gone.
+  class Waker {
+   public:
+    Waker(asio::io_context& loop, std::function<void()> wake)
+        : loop_(&loop), wake_(std::move(wake)) {}
+
+    static void post(const std::shared_ptr<Waker>& self) {
+      if (self->posted_.exchange(true)) return;
+      const std::lock_guard lock(self->mutex_);
+      if (self->loop_ == nullptr) return;
+      asio::post(*self->loop_, [self] {
+        self->posted_ = false;
+        self->wake_();
+      });
+    }
+    void detach() {
+      const std::lock_guard lock(mutex_);
+      loop_ = nullptr;
+    }
+
+   private:
+    std::mutex mutex_;
+    asio::io_context* loop_;
+    std::function<void()> wake_;
+    std::atomic<bool> posted_{false};
+  };
+
   Impl(Service& the_service, ServerLimits the_limits)
       : service_(the_service),
         limits_(the_limits),

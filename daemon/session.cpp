@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <asio/buffer.hpp>
+#include <system_error>
 #include <utility>
 
 #include "proto/error.hpp"

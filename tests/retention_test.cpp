@@ -1,5 +1,7 @@
 #include "daemon/retention.hpp"
 
+#include <algorithm>
+
 #include <doctest/doctest.h>
 
 #include "daemon/denied_releases.hpp"

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <thread>
+#include <tuple>
 
 #include "raw_client.hpp"
 #include "scratch_directory.hpp"

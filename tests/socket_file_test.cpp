@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <memory>
 
 #include "daemon/peer.hpp"
 #include "proto/error.hpp"

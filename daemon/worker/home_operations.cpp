@@ -1,5 +1,6 @@
 #include "daemon/worker/home_operations.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
