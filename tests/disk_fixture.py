@@ -191,18 +191,6 @@ def end_family(pid, tracers, seconds=20):
             assert select.select([process], [], [], seconds)[0], f"{pid} and its family do not end"
 
 
-#: An application that makes durable what it writes.
-CAREFUL_PROGRAM = PROGRAM.replace("\nmigrate() {", """
-migrate() {
-  move_on
-  for file in settings.json extra.json ""; do
-    [ ! -e "$HOME/.demo/$file" ] || sync "$HOME/.demo/$file"
-  done
-}
-move_on() {""")
-assert CAREFUL_PROGRAM != PROGRAM
-
-
 class DiskMachine(Machine):
     """A machine on a disk, with crash() as a power cut: the daemon and its client end with it, and
     a new client asks, after power is back, what has become of the job. cuts: how many so far."""
@@ -213,7 +201,6 @@ class DiskMachine(Machine):
         self.disk = disk
         atexit.register(self.close)
         super().__init__(earlier, disk.new_place())
-        self.program = CAREFUL_PROGRAM
         disk.sync()
         self.seen = []  # what a client was shown before the last cut
         self.at_boot = lambda job: None  # called when power is back, before any daemon starts

@@ -12,7 +12,7 @@ import unittest
 
 import disk_fixture
 from client_fixture import end_serving
-from crash_fixture import EARLIER, MOST_RECORDS, PROGRAM, CrashTestCase
+from crash_fixture import EARLIER, MOST_RECORDS, CrashTestCase
 from disk_fixture import Disk, DiskMachine
 
 CUTS = int(os.environ.get("POWER_CUTS", "6"))
@@ -157,7 +157,7 @@ class Cuts:
         self.upgrade_works(machine, 3)
 
     def test_configuration_files_that_a_check_wrote_are_as_durable_as_the_job(self):
-        """By a program that syncs nothing: what it wrote, the job has looked at and vouches for.
+        """The program syncs nothing: what it wrote, the job has looked at and vouches for.
         Release 3 rewrites one file and makes another: each is noted, behind the five steps."""
         ends = {"noted": lambda machine: machine.at_synced_record(7),
                 "committed": lambda machine: machine.at_synced_record(9),
@@ -167,7 +167,6 @@ class Cuts:
             machine.release(2)
             self.upgrade_works(machine, 2)
             with self.subTest(cut=what):
-                machine.program = PROGRAM
                 machine.release(3)
                 self.cut_and_judge(machine, ["upgrade"], machine.view_of(3), moment(machine))
             end_serving(machine.state)
