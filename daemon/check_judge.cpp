@@ -100,7 +100,7 @@ Verdict CheckJudge::weigh(const Failure& failure, const CheckTarget& fresh) {
   const auto before = baseline_.find(spec.name);
   const bool known = before != baseline_.end();
   if (known && (before->second.passed || (!spec.essential && !failed_before(failure)))) {
-    show(result, Tier::kError, "check.regression");
+    show_regression(result, before->second);
     // A check that ran out of time may be the machine's fault: the job fails, the release is not
     // denied.
     return {false, !result.timed_out, spec.name, result.reason};
@@ -111,6 +111,13 @@ Verdict CheckJudge::weigh(const Failure& failure, const CheckTarget& fresh) {
   }
   show(result, Tier::kWarning, known ? "check.failed_before" : "check.warning");
   return {};
+}
+
+void CheckJudge::show_regression(const CheckResult& result, const CheckResult& before) {
+  if (before.passed) return show(result, Tier::kError, "check.regression");
+  CheckResult both = result;
+  both.reason += " (with the old release: " + before.reason + ")";
+  show(both, Tier::kError, "check.worse");
 }
 
 void CheckJudge::tell_passed(const CheckResult& result) {

@@ -68,6 +68,7 @@ class CheckJudge {
                                  const std::optional<CheckTarget>& old);
   Verdict weigh(const Failure& failure, const CheckTarget& fresh);
   bool failed_before(const Failure& failure) const;
+  void show_regression(const CheckResult& result, const CheckResult& before);
   void tell_passed(const CheckResult& result);
   void show(const CheckResult& result, Tier tier, const char* id);
 

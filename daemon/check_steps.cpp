@@ -205,7 +205,7 @@ void note_changes(StepContext& context, const ManagedUser& user,
   std::vector<std::string> changed;
   for (const FileState& state : after) {
     const FileState* earlier = find_state(before, state.path);
-    if (earlier && !earlier->same_content(state)) changed.push_back(state.path);
+    if (earlier && !earlier->same(state)) changed.push_back(state.path);
   }
   // First: the journal's word for a content is worth nothing if a power cut tears it.
   const std::exception_ptr unsynced = try_to_sync(context, user, changed);

@@ -75,15 +75,28 @@ HomeLock save_user(StepContext& context, const ManagedUser& user) {
 /// job's «after» content.
 struct WalkBack {
   std::optional<FileState> wanted;
-  JobId job = 0;                            ///< whose snapshot holds the wanted content
-  bool changed = false;                     ///< some job changed the file
-  std::optional<std::uint32_t> mode_after;  ///< at the newest of those jobs' commit
+  JobId job = 0;   ///< whose snapshot holds the wanted content
+  JobId kept = 0;  ///< the newest whose release changed the file, which somebody has edited since
 };
+
+/// What a file goes back to behind one job. Its mode only if the release set it: a file that
+/// somebody closed is never opened again.
+FileState one_back(const FileState& reached, const FileState& before, const FileState* after,
+                   bool by_release) {
+  FileState state = before;
+  const bool mode_there = reached.exists && after != nullptr && after->exists;
+  const bool ours = by_release || !mode_there || after->mode == before.mode;
+  if (reached.exists && !(ours && (!mode_there || after->mode == reached.mode))) {
+    state.mode = reached.mode;
+  }
+  return state;
+}
 
 WalkBack walk_back(StepContext& context, const ManagedUser& user, const FileState& present,
                    const std::vector<JobId>& jobs, bool always) {
   WalkBack walk;
   FileState reached = present;
+  bool edited = false;
   for (const JobId job : jobs) {
     const Snapshot snapshot = context.snapshot(user, job);
     if (!snapshot.complete()) break;
@@ -91,47 +104,56 @@ WalkBack walk_back(StepContext& context, const ManagedUser& user, const FileStat
     const auto after_states = snapshot.after();
     const FileState* before = find_state(before_states, present.path);
     const FileState* after = after_states ? find_state(*after_states, present.path) : nullptr;
-    if (!before) break;
-    if (after && after->exists && !walk.mode_after) walk.mode_after = after->mode;
+    if (!before || (!after && !always)) break;
     const bool by_release =
-        after && !after->same_content(*before) && snapshot.touched().contains(present.path);
-    walk.changed = walk.changed || by_release;
-    if (!always && !(after && after->same_content(reached))) break;
-    // Somebody's edit in the middle of that job: not ours to take back.
-    if (!always && !by_release && !before->same_content(*after)) break;
-    walk.wanted = *before;
+        after && !after->same(*before) && snapshot.touched().contains(present.path);
+    // Since that job, or in the middle of it: not ours to take back.
+    const bool here =
+        after && after->same_content(reached) && (by_release || before->same_content(*after));
+    edited = edited || (!always && !here);
+    if (edited && by_release && walk.kept == 0) walk.kept = job;
+    if (edited) continue;
+    reached = one_back(reached, *before, after, by_release);
+    walk.wanted = reached;
     walk.job = job;
-    reached = *before;
   }
   return walk;
 }
 
-void restore_user(StepContext& context, const ManagedUser& user, const std::vector<JobId>& jobs,
-                  bool always) {
+/// One warning for all: what retention removed was of many jobs.
+void tell_unsaved(StepContext& context, const ManagedUser& user, const std::vector<JobId>& jobs) {
+  std::set<JobId> unsaved;
   for (const JobId job : jobs) {
     const Snapshot snapshot = context.snapshot(user, job);
-    if (!snapshot.complete() || !snapshot.after()) {
-      context.log.emit_about(user.who.uid, Tier::kWarning, "config.unsaved",
-                             {{"user", user.who.name}, {"job", job}});
-    }
+    if (!snapshot.complete() || !snapshot.after()) unsaved.insert(job);
   }
+  if (unsaved.empty()) return;
+  const std::string first = std::to_string(*unsaved.begin());
+  const std::string which = unsaved.size() == 1
+                                ? "job " + first
+                                : std::to_string(unsaved.size()) + " jobs, " + first + " to " +
+                                      std::to_string(*unsaved.rbegin());
+  context.log.emit_about(user.who.uid, Tier::kWarning, "config.unsaved",
+                         {{"user", user.who.name}, {"jobs", which}});
+}
+
+void tell_kept(StepContext& context, const ManagedUser& user, const std::string& path, JobId job) {
+  tell(context, user, Tier::kWarning, "config.kept", path,
+       "it was edited after the upgrade; the version before the upgrade is in " +
+           context.snapshot(user, job).directory());
+  context.config_lines.push_back({user.who.uid, "kept, edited since: ~/" + escape_path(path)});
+}
+
+void restore_user(StepContext& context, const ManagedUser& user, const std::vector<JobId>& jobs,
+                  bool always) {
+  tell_unsaved(context, user, jobs);
   Home& home = context.home(user, kHomeLimit);
   for (const FileState& present : home.inspect()) {
     const WalkBack walk = walk_back(context, user, present, jobs, always);
-    if (!walk.wanted || walk.wanted->same_content(present)) {
-      if (walk.changed && !walk.wanted) {
-        tell(context, user, Tier::kWarning, "config.kept", present.path,
-             "it was edited after the upgrade; the version before the upgrade is in " +
-                 (jobs.empty() ? std::string() : context.snapshot(user, jobs.front()).directory()));
-        context.config_lines.push_back(
-            {user.who.uid, "kept, edited since: ~/" + escape_path(present.path)});
-      }
-      continue;
-    }
-    FileState wanted = *walk.wanted;
+    if (walk.kept != 0) tell_kept(context, user, present.path, walk.kept);
+    if (!walk.wanted || walk.wanted->same(present)) continue;
+    const FileState& wanted = *walk.wanted;
     const std::string content = content_of(context.snapshot(user, walk.job), wanted);
-    // A mode that somebody set since the upgrade is theirs: a closed file is never opened again.
-    if (present.exists && present.mode != walk.mode_after) wanted.mode = present.mode;
     context.note({{"uid", user.who.uid}, {"wanted", to_json(wanted)}});
     const RestoreResult result = home.restore(wanted, content, present);
     if (result.restored) context.touched[user.who.uid].insert(present.path);
@@ -175,7 +197,7 @@ std::vector<Change> changes_of(const ManagedUser& user, const StepTrace& trace, 
     const bool noted = std::ranges::any_of(
         changes, [&](const Change& one) { return one.after.path == state.path; });
     const FileState* before = find_state(saved, state.path);
-    if (!noted && before && !before->same_content(state)) changes.push_back({*before, state});
+    if (!noted && before && !before->same(state)) changes.push_back({*before, state});
   }
   return changes;
 }
@@ -233,7 +255,7 @@ void tell_differences(StepContext& context, const ManagedUser& user, Snapshot& s
   const auto saved = snapshot.before();
   for (const FileState& state : context.home(user, kHomeLimit).inspect()) {
     const FileState* before = find_state(saved, state.path);
-    if (!before || before->same_content(state)) continue;
+    if (!before || before->same(state)) continue;
     snapshot.keep();
     context.differs = true;
     tell(context, user, Tier::kWarning, "config.differs", state.path,
@@ -296,15 +318,25 @@ void apply_record_after(const Step&, StepContext& context) {
 
 namespace {
 
+/// Something in a file's place that is none, and what to do.
+Error in_the_way(const FileState& now, const Snapshot& snapshot) {
+  return Error(Code::kIo, "~/" + escape_path(now.path) + " " + now.problem +
+                              ": move it away; as it was before the job it is in " +
+                              snapshot.directory());
+}
+
 void undo_change(StepContext& context, const ManagedUser& user, const Change& change,
                  const std::vector<FileState>& saved, const std::vector<FileState>& present,
                  bool interrupted) {
   Snapshot snapshot = context.snapshot(user);
   const FileState* now = find_state(present, change.after.path);
   const FileState* before = find_state(saved, change.after.path);
-  if (!now || !before || now->same_content(*before)) return;
-  const auto wanted = version_before(change, *before, user, context);
-  if (!now->same_content(change.after) || !wanted) {
+  if (!now || !before || now->same(*before)) return;
+  auto wanted = version_before(change, *before, user, context);
+  // Or what was in the way is away, as in_the_way() has it.
+  const bool as_left =
+      now->same_content(change.after) || (!now->exists && !change.after.problem.empty());
+  if (!as_left || !wanted) {
     return tell(context, user, Tier::kWarning, "config.conflict", now->path,
                 "saved version: " + snapshot.directory());
   }
@@ -312,6 +344,9 @@ void undo_change(StepContext& context, const ManagedUser& user, const Change& ch
     tell(context, user, Tier::kWarning, "config.interrupted", now->path,
          "saved version and the one found are in " + snapshot.directory());
   }
+  if (!now->problem.empty()) throw in_the_way(*now, snapshot);
+  wanted->state = one_back(*now, change.before, &change.after, true);
+  if (now->same(wanted->state)) return;
   put_back(context, user, snapshot, *now, wanted->state, wanted->content);
 }
 
@@ -326,9 +361,14 @@ void undo_release_changes(const Step&, StepContext& context, const StepTrace& tr
     const auto saved = snapshot.before();
     const auto present = context.home(user, kHomeLimit).inspect();
     std::vector<std::string> paths;
+    std::optional<Error> first;
     for (const Change& change : changes_of(user, trace, interrupted, saved, present)) {
-      undo_change(context, user, change, saved, present, interrupted);
-      paths.push_back(change.after.path);
+      try {
+        undo_change(context, user, change, saved, present, interrupted);
+        paths.push_back(change.after.path);
+      } catch (const Error& error) {
+        if (!first) first = error;
+      }
     }
     // What stands as before already may have been put there by an undo that did not get so far; an
     // interrupted step's notes do not tell of all of it.
@@ -336,6 +376,7 @@ void undo_release_changes(const Step&, StepContext& context, const StepTrace& tr
       if (interrupted && state.problem.empty()) paths.push_back(state.path);
     }
     if (!paths.empty()) context.home(user, kHomeLimit).sync(paths);
+    if (first) throw Error(*first);
   });
 }
 

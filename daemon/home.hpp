@@ -36,7 +36,11 @@ struct FileState {
   /// Where the path itself points, if it is a link; the rest is its target's.
   std::string link;
 
-  /// Same content, or both absent. Times and modes do not count as a change.
+  /// Same content and mode, or both absent. Times do not count as a change.
+  bool same(const FileState& other) const {
+    return same_content(other) && (!exists || mode == other.mode);
+  }
+  /// The same without modes.
   bool same_content(const FileState& other) const {
     return exists == other.exists && content == other.content;
   }

@@ -2,6 +2,8 @@
 
 #include <cstdio>
 
+#include "daemon/release_id.hpp"
+
 namespace mcpu {
 
 namespace {
@@ -26,8 +28,10 @@ std::string changes_line(const ListingChanges& changes) {
 
 std::string next_line(const PreparedJob& job) {
   if (job.plan.to == kBefore) return "'mcpctl rollback' comes back to " + job.plan.from;
-  if (job.plan.from.empty() || job.plan.from == job.plan.to)
+  // A copy of what stood there is no other release to go back to.
+  if (job.plan.from.empty() || without_copy(job.plan.from) == without_copy(job.plan.to)) {
     return "'mcpctl status' shows how things stand";
+  }
   if (job.plan.from == kBefore) return "'mcpctl rollback --to before' puts back what stood there";
   return "'mcpctl rollback' goes back to " + job.plan.from;
 }

@@ -35,6 +35,7 @@ constexpr auto kMessages = std::to_array<Message>({
     {"check.repeating", "check {check} failed{for}; trying it once more"},
     {"check.skipped", "the checks of {user} did not run to their end: {reason}"},
     {"check.warning", "check {check}{for}: {reason}"},
+    {"check.worse", "check {check} fails{for} in a worse way than with the old release: {reason}"},
     {"config.changed", "the new release changed {file} of {user}"},
     {"config.conflict",
      "{file} of {user} was changed by the release and by somebody else: both versions are kept"},
@@ -51,7 +52,8 @@ constexpr auto kMessages = std::to_array<Message>({
      "configuration of {user} could not be put back ({reason}): the versions from before are in "
      "{saved}"},
     {"config.unsaved",
-     "job {job} left no saved configuration files of {user}: what its release changed stays"},
+     "no saved configuration files of {user} are left of {jobs}: what a release changed then "
+     "stays"},
     {"daemon.started", "mcp-upgraded {version} started, process {pid}"},
     {"daemon.stopped", "mcp-upgraded stopped: {reason}"},
     {"event.private", "details are shown to the user concerned and to root"},
@@ -68,6 +70,9 @@ constexpr auto kMessages = std::to_array<Message>({
     {"log.lost", "what stood in this job's log before is lost"},
     {"path.shadowed", "{link} is hidden by {by}, which comes first on PATH: {fix}"},
     {"phase.started", "{phase}"},
+    {"preflight.old_lock",
+     "{path} is there, the lock of an old upgrade script: if none runs, it was left behind; delete "
+     "it"},
     {"preflight.passed", "there is room, {free} free{met}"},
     {"preflight.problem", "{reason}"},
     {"prune.failed", "old releases could not be removed: {reason}"},

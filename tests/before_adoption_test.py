@@ -73,7 +73,7 @@ class BeforeAdoption(JobTestCase):
         self.repository.release("1.1")
         self.mcpctl("upgrade")
         shutil.rmtree(self.sandbox.state / "snapshots" / "2")
-        self.assertRegex(self.mcpctl("rollback"), "WARNING.* job 2 left no saved configuration")
+        self.assertRegex(self.mcpctl("rollback"), "WARNING.* no saved configuration files of .* are left of job 2")
 
 
 if __name__ == "__main__":

@@ -137,6 +137,8 @@ TEST_CASE("what is known to have failed before is not run again, unless it fails
   CHECK(script.answers.empty());
   script.answers = {timed_out(), timed_out()};
   CHECK_FALSE(script.judge({spec("status")}, kOld).passed);
+  CHECK(script.told("check.worse"));
+  CHECK_FALSE(script.told("check.regression"));
 }
 
 TEST_CASE("failed checks are run again side by side, on both releases") {

@@ -90,6 +90,24 @@ TEST_CASE("a file that was closed since the upgrade is not opened again by a rol
   CHECK(machine.fs().info(kFile)->mode == 0600);
 }
 
+TEST_CASE("a mode that a release set goes back with it, one that somebody set does not") {
+  Machine machine(installed_machine());
+  machine.write(kFile, "mine", 0600);
+  machine.check_by([&](const CheckRun& run) {
+    if (run.program == Machine::kLink) machine.fs().set_mode(kFile, 0666);
+    return passing();
+  });
+  run_well(machine, upgrade_request());
+  machine.check_by([](const CheckRun&) { return passing(); });
+  REQUIRE(machine.fs().info(kFile)->mode == 0666);
+  Machine closed(machine);
+  roll_back(machine);
+  CHECK(machine.fs().info(kFile)->mode == 0600);
+  closed.fs().set_mode(kFile, 0400);
+  roll_back(closed);
+  CHECK(closed.fs().info(kFile)->mode == 0400);
+}
+
 TEST_CASE("a rollback over two upgrades goes back to the file before both") {
   Machine machine(after_upgrade_that_writes());
   machine.offer("1.2.0");

@@ -8,7 +8,7 @@ import pathlib
 import stat
 import unittest
 
-from daemon_fixture import listing
+from daemon_fixture import listing, wait_for
 from job_fixture import JobTestCase, behaviour
 
 OLD = '{"servers": {"one": {}}}\n'
@@ -115,6 +115,28 @@ class ChangedByTheRelease(ConfigurationTestCase):
         self.break_after("1.1", 'rm -f "$HOME/.claude.json"')
         self.mcpctl("upgrade", status=1)
         self.assert_same(home, listing(self.home))
+
+    def test_a_mode_that_a_failing_release_set_goes_back_too(self):
+        self.claude.chmod(0o600)
+        home = listing(self.home)
+        self.break_after("1.1", 'chmod 666 "$HOME/.claude.json"')
+        printed = self.mcpctl("upgrade", status=1)
+        self.assertIn("restored ~/.claude.json", printed)
+        self.assert_same(home, listing(self.home))
+
+    def test_a_directory_in_a_files_place_is_named_until_it_is_away(self):
+        self.break_after("1.1", 'cd "$HOME"; rm -rf .claude.json; mkdir .claude.json; '
+                                'echo {} > .never.json')
+        printed = self.mcpctl("upgrade", status=6)
+        self.assertIn("~/.claude.json is a directory, not a regular file: move it away", printed)
+        self.assertFalse(self.never.exists(), "the rest is put back nevertheless")
+        status = self.sandbox.mcpctl("status")
+        self.assertEqual(6, status.status)
+        self.assertIn("move it away", status.stdout)
+        self.claude.rmdir()
+        self.daemon.restart()
+        wait_for(lambda: self.sandbox.mcpctl("status").status == 0, "the rest of the undo")
+        self.assertEqual(OLD, self.claude.read_text())
 
     def test_what_a_good_release_changed_stays(self):
         self.upgrade_that_writes("1.1", EDITED.strip())
@@ -227,8 +249,9 @@ class RolledBack(ConfigurationTestCase):
         self.claude.write_text(EDITED)
         self.repository.release("1.2")
         self.mcpctl("upgrade")
-        self.mcpctl("rollback", "--to", "1.0")
+        printed = self.mcpctl("rollback", "--to", "1.0")
         self.assertEqual(EDITED, self.claude.read_text())
+        self.assertRegex(printed, r"WARNING\] left ~/.claude.json .* it was edited after")
 
     def test_a_mode_that_a_person_set_after_the_upgrade_stays(self):
         self.claude.chmod(0o600)

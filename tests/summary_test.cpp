@@ -52,6 +52,13 @@ TEST_CASE("a summary says from, to, what changed, where, backup, log, time and w
   CHECK(ending.line("next") == "next     'mcpctl rollback' goes back to 1.0.0-aa");
 }
 
+TEST_CASE("a copy of the release before is no way back") {
+  Ending ending;
+  ending.job.plan.from = "1.1.0-bb";
+  ending.job.plan.to = "1.1.0-bb~2";
+  CHECK(ending.line("next") == "next     'mcpctl status' shows how things stand");
+}
+
 TEST_CASE("a first installation has nothing to go back to, and says so") {
   Ending ending;
   ending.job.plan.from = "";

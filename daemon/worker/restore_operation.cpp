@@ -34,7 +34,7 @@ class Restoration {
   RestoreResult run(const std::optional<FileState>& expected) {
     present_ = examine(view_, wanted_.path);
     if (!present_.problem.empty()) return left_alone(wanted_, present_.problem);
-    if (present_.same_content(wanted_)) return done(wanted_);
+    if (present_.same(wanted_)) return done(wanted_);
     if (expected && !present_.same_content(*expected)) return changed_meanwhile(wanted_);
     if (!wanted_.exists) return remove();
     if (!wanted_.link.empty() && wanted_.link != present_.link && link_still_leads_to_wanted()) {
