@@ -85,4 +85,11 @@ Configuration load_configuration(const Instance& instance, const std::string& ho
   return default_configuration(instance.link_directory);
 }
 
+std::string configuration_stamp(const Instance& instance) {
+  struct stat info {};
+  if (::stat(instance.config_file.c_str(), &info) != 0) return {};
+  return std::to_string(info.st_dev) + ":" + std::to_string(info.st_ino) + ":" +
+         std::to_string(info.st_ctim.tv_sec) + "." + std::to_string(info.st_ctim.tv_nsec);
+}
+
 }  // namespace mcpu

@@ -13,4 +13,8 @@ namespace mcpu {
 /// the daemon's own and not writable by others. `home` is what `~/` stands for.
 Configuration load_configuration(const Instance& instance, const std::string& home);
 
+/// What tells one version of a configuration file from the next without reading it; empty: there is
+/// none. Links are followed.
+std::string configuration_stamp(const Instance& instance);
+
 }  // namespace mcpu

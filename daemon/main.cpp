@@ -88,6 +88,12 @@ class Daemon {
       stop(signal, service, server);
     });
     if (instance_.user_mode) server.when_idle(configuration_->idle_exit, [&] { server.stop(); });
+    // Who edits the file there need not know that a daemon runs, nor how it is told.
+    server.on_connection([&] {
+      if (instance_.user_mode && configuration_stamp(instance_) != stamp_) {
+        reload(service, server, supervision);
+      }
+    });
     notify_service_manager("READY=1");
     service.start();  // with the recovery, if one is pending
     server.on_events([&] { supervision.look(); });
@@ -123,12 +129,13 @@ class Daemon {
     spdlog::log(level, "{}", escape_path(event.text));
   }
 
-  std::shared_ptr<const Configuration> load() const {
+  std::shared_ptr<const Configuration> load() {
+    stamp_ = configuration_stamp(instance_);
     return std::make_shared<const Configuration>(load_configuration(instance_, home_));
   }
 
   /// A journal holds all that a recovery needs: a mistake in the configuration keeps none from it.
-  std::shared_ptr<const Configuration> load_for(const DaemonOptions& options) const {
+  std::shared_ptr<const Configuration> load_for(const DaemonOptions& options) {
     try {
       return load();
     } catch (const Error& error) {
@@ -182,6 +189,7 @@ class Daemon {
 
   const Instance instance_;
   const std::string home_;
+  std::string stamp_;  ///< of the configuration file that was read last
   std::shared_ptr<const Configuration> configuration_;
   const ProgramPaths programs_;
   std::unique_ptr<FileSystem> fs_;

@@ -16,7 +16,8 @@ const char* const kFooter =
     "Exit codes: 0 stopped in good order (or the configuration is valid), 1 could not start,\n"
     "2 the command line or the configuration is wrong. With --recover and --rollback: 0 done,\n"
     "1 failed and everything is as it was, 6 something could not be put back yet.\n"
-    "SIGHUP reads the configuration again; SIGTERM finishes or undoes the running job.";
+    "SIGHUP reads the configuration again, which in user mode happens by itself once the file has\n"
+    "changed; SIGTERM finishes or undoes the running job.";
 
 void describe(CLI::App& app, DaemonOptions& options) {
   InstanceOptions& instance = options.instance;

@@ -126,6 +126,7 @@ struct Server::Impl final : SessionHost {
   asio::steady_timer idle_timer_;
   std::chrono::milliseconds idle_after_{0};
   std::function<void()> on_idle_;
+  std::function<void()> on_connection_;
   std::function<void()> on_events_;
   bool was_busy_ = false;  ///< at the last look at the service
   asio::steady_timer drain_;
@@ -206,6 +207,7 @@ void Server::Impl::serve(stream_protocol::socket socket) {
   ++connections_of_[peer.uid];
   if (stranger) ++strangers_;
   idle_timer_.cancel();
+  if (on_connection_) on_connection_();
   const auto session =
       std::make_shared<Session>(std::move(socket), std::move(peer), stranger, *this);
   sessions_.insert(session);
@@ -312,6 +314,10 @@ void Server::after(std::chrono::milliseconds delay, std::function<void()> work) 
   timer->async_wait([timer, work = std::move(work)](std::error_code error) {
     if (!error) work();
   });
+}
+
+void Server::on_connection(std::function<void()> handler) {
+  impl_->on_connection_ = std::move(handler);
 }
 
 void Server::on_events(std::function<void()> listener) { impl_->on_events_ = std::move(listener); }

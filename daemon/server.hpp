@@ -47,6 +47,8 @@ class Server {
   /// Calls `work` on the Asio thread after this time, unless the server stops before. Before run(),
   /// or on the Asio thread.
   void after(std::chrono::milliseconds delay, std::function<void()> work);
+  /// Calls `handler` on the Asio thread for each new connection, before it is served. Before run().
+  void on_connection(std::function<void()> handler);
   /// Calls `listener` on the Asio thread whenever events became durable. Before run().
   void on_events(std::function<void()> listener);
 

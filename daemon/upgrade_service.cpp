@@ -317,7 +317,8 @@ Queries UpgradeService::queries(const Peer& peer) {
     if (!journal_damage_.empty()) problems.push_back(problem(journal_damage_));
     if (!configuration_problem_.empty()) {
       problems.push_back({{"what", configuration_problem_},
-                          {"remedy", "correct it, see 'mcpctl config validate', and reload it"},
+                          {"remedy", std::string("correct it, see 'mcpctl config validate'") +
+                                         (instance_.user_mode ? "" : ", and reload it")},
                           {"file", escape_path(instance_.config_file)}});
     }
   }

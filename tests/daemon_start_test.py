@@ -91,6 +91,17 @@ class DaemonStart(DaemonTestCase):
         wait_for(lambda: "read the configuration again" in self.daemon.printed(), "the reload")
         self.assertEqual(0, self.daemon.stop())
 
+    def test_in_user_mode_an_edited_file_counts_from_the_next_request_on(self):
+        self.daemon.start()
+        good = self.sandbox.config_file.read_text()
+        self.sandbox.config_file.write_text(good.replace("{", '{ "colour": 1,', 1))
+        told = self.sandbox.mcpctl("status")
+        self.assertRegex(told.stdout, "colour.*stays as it was")
+        self.assertNotIn("reload it", told.stdout)
+        self.sandbox.write_configuration(idle_exit=77)
+        self.assertIn('"idle_exit": 77', self.sandbox.mcpctl("config", "show").stdout)
+        self.assertNotIn("stays as it was", self.sandbox.mcpctl("status").stdout)
+
     def test_it_leaves_when_nobody_needs_it(self):
         self.sandbox.write_configuration(idle_exit=1)
         self.daemon.start()
