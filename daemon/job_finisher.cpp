@@ -66,7 +66,7 @@ std::string all_but(const StepContext& context, const std::map<std::string, std:
   const auto old = damaged.find(context.plan.from);
   if (old != damaged.end() && context.releases.exists(old->first)) {
     but += ", but for release " + old->first + ", which is damaged now (" + old->second +
-           "): 'mcpctl upgrade --to " + context.releases.describe(old->first).version +
+           "): 'mcpctl upgrade " + upgrade_options(context.releases.describe(old->first)) +
            "' stages it again";
   }
   return but;

@@ -1,5 +1,6 @@
 #include "daemon/release_store.hpp"
 
+#include <cstring>
 #include <sstream>
 
 #include "daemon/durable.hpp"
@@ -16,6 +17,7 @@ using nlohmann::json;
 constexpr std::uint64_t kMaxInfoBytes = 4 << 20;
 constexpr std::uint64_t kMaxListingBytes = 512 << 20;
 constexpr std::size_t kDigestCharacters = 12;
+constexpr std::size_t kShortCommit = 12;
 constexpr std::uint32_t kExecutable = 0111;
 constexpr int kMaxLinksInTree = 8;
 
@@ -79,6 +81,17 @@ std::string exec_file(const ExecSpec& spec) {
 }
 
 }  // namespace
+
+std::string upgrade_options(const ReleaseInfo& release) {
+  if (release.commit.empty()) return "--force";
+  // "1.3.11-1-g3a973fe" is how git describes a commit behind a tag.
+  const std::size_t described = release.version.rfind("-g");
+  const bool tagged =
+      described == std::string::npos ||
+      !release.commit.starts_with(release.version.substr(described + std::strlen("-g")));
+  if (tagged && parse_version(release.version)) return "--to " + release.version;
+  return "--to " + release.commit.substr(0, kShortCommit);
+}
 
 ReleaseStore::ReleaseStore(FileSystem& fs, const Layout& layout, std::string app)
     : fs_(fs), layout_(layout), app_(std::move(app)) {}

@@ -29,6 +29,10 @@ struct ReleaseInfo {
   std::map<std::string, Sha256> exec;  ///< of exec/NAME, by name; empty: nobody wrote them down
 };
 
+/// The options with which `mcpctl upgrade` takes a release from its source again: its version, its
+/// commit where no tag has that name, and --force for a source that knows no versions.
+std::string upgrade_options(const ReleaseInfo& release);
+
 /// What the launcher executes for one entry point: exec/NAME.
 struct ExecSpec {
   std::string name;

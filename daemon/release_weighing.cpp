@@ -40,6 +40,14 @@ std::string against_going_back(const ApplicationState& state, const ReleaseInfo&
          last.by + " rolled back from" + job;
 }
 
+/// The options with which somebody takes this candidate all the same.
+std::string options_for(const Candidate& candidate) {
+  // A work tree's files are no commit's.
+  const std::string options =
+      candidate.request.worktree ? "--force" : upgrade_options(candidate.fresh);
+  return options == "--force" ? options : options + " or --force";
+}
+
 /// A release that failed its checks before: tried again only by somebody who says so.
 Weighed weigh_denied(const Candidate& candidate, const DeniedReleases& denied, JobLog& log) {
   const ReleaseInfo& fresh = candidate.fresh;
@@ -54,8 +62,8 @@ Weighed weigh_denied(const Candidate& candidate, const DeniedReleases& denied, J
   }
   throw Error(Code::kRefused,
               why + ": see 'mcpctl logs " + job +
-                  "'; wait for a newer release, or try again with --force, --to " + fresh.version +
-                  ", or 'mcpctl unhold " + fresh.id + "'",
+                  " -v'; wait for a newer release, or try again with " + options_for(candidate) +
+                  " or after 'mcpctl unhold " + fresh.id + "'",
               {{"reason", why}});
 }
 
@@ -80,7 +88,7 @@ std::optional<JobResult> weigh_older(const Candidate& candidate, JobLog& log) {
   const std::string why =
       "the source offers " + fresh.version + ", older than the current " + current->version;
   if (request.unattended) return skip(fresh, why, why + ": not taken unattended", log);
-  throw Error(Code::kRefused, why + ": go there with --to " + fresh.version + " or --force",
+  throw Error(Code::kRefused, why + ": go there with " + options_for(candidate),
               {{"reason", "older"}});
 }
 

@@ -120,8 +120,9 @@ void Machine::serve_source(WorkerLink& link) const {
   }
   ResolvedSource resolved;
   resolved.location = kSource;
-  resolved.kind = "directory";
+  resolved.kind = "checkout";
   resolved.version = version_;
+  resolved.commit = Sha256::of(version_).hex().substr(0, 40);
   resolved.listing = Listing(entries);
   link.send({{"resolved", description_to_json(resolved)}});
   const auto changelog = files_.find("CHANGELOG.md");

@@ -143,8 +143,9 @@ TEST_CASE("a release that failed its checks is refused with the ways on, skipped
   DeniedReleases denied(machine.fs(), machine.layout(), "app");
   denied.add({digest, "1.1.0-x", "1.1.0", "app status", "exit code 3", 7, now()});
   const std::string refusal = planning.refusal(upgrade_request());
-  for (const char* part : {"failed its check 'app status' in job 7 (exit code 3)",
-                           "'mcpctl logs 7'", "--force", "--to 1.1.0", "'mcpctl unhold 1.1.0-"}) {
+  for (const char* part :
+       {"failed its check 'app status' in job 7 (exit code 3)", "'mcpctl logs 7 -v'", "--force",
+        "--to 1.1.0", "'mcpctl unhold 1.1.0-"}) {
     CHECK_MESSAGE(contains(refusal, part), refusal);
   }
   const PreparedJob skipped = planning.prepare(unattended());
@@ -285,7 +286,7 @@ TEST_CASE("a rollback refuses a damaged release and names the file") {
   Planning planning(machine);
   const std::string refusal = planning.refusal(rollback_request());
   CHECK(contains(refusal, "release " + target + " is damaged: lib/part"));
-  CHECK(contains(refusal, "upgrade to it again with --to 1.0.0"));
+  CHECK(contains(refusal, "stage it again with 'mcpctl upgrade --to 1.0.0'"));
 }
 
 TEST_CASE("a stored release that is damaged is staged again under another name") {

@@ -172,7 +172,7 @@ TEST_CASE("a newer release is named, and why it is not taken if it is denied") {
   CHECK(app.at("newer") == "1.1.0");
   CHECK(app.at("withheld") == "denied: it failed check 'app --help' in job 2");
   REQUIRE(names(app.at("problems"), "version 1.1.0 failed check 'app --help' in job 2"));
-  CHECK(contains(app.at("problems").at(0).at("remedy"), "'mcpctl logs 2'"));
+  CHECK(contains(app.at("problems").at(0).at("remedy"), "'mcpctl logs 2 -v'"));
 }
 
 TEST_CASE("a newer release that is held says by what") {

@@ -19,7 +19,7 @@ class Denied(JobTestCase):
 
     def test_a_plain_upgrade_refuses_it_naming_check_log_and_ways_on(self):
         printed = self.mcpctl("upgrade", status=1)
-        for part in ("demo status", "mcpctl logs 2", "--force", "--to 1.1", "mcpctl unhold 1.1-"):
+        for part in ("demo status", "mcpctl logs 2 -v", "--force", "--to 1.1", "mcpctl unhold 1.1-"):
             self.assertIn(part, printed)
         self.assert_runs("1.0")
         self.assertIn("demo status", self.mcpctl("logs", "2"))

@@ -155,4 +155,16 @@ TEST_CASE("what is no release is an error that names it") {
   CHECK_THROWS_AS(machine.store().read(id), Error);
 }
 
+TEST_CASE("a release is asked for again by what its source knows it by") {
+  ReleaseInfo info;
+  info.version = "1.2.3";
+  CHECK(upgrade_options(info) == "--force");
+  info.commit = "3a973fe0123456789abcdef0123456789abcdef0";
+  CHECK(upgrade_options(info) == "--to 1.2.3");
+  info.version = "1.2.3-4-g3a973fe";
+  CHECK(upgrade_options(info) == "--to 3a973fe01234");
+  info.version = "3a973fe";
+  CHECK(upgrade_options(info) == "--to 3a973fe01234");
+}
+
 }  // namespace mcpu::release_store_test
