@@ -237,7 +237,6 @@ void EntryPoints::record(const std::string& directory) {
   if (fs_.info(record_file(directory))) return;
   make_directories(fs_, directory, 0700);
   json standings = json::array();
-  std::string checkout;
   for (const std::string& place : places()) {
     const Standing standing = look(place);
     if (standing.kind == Kind::kOther) {
@@ -251,10 +250,8 @@ void EntryPoints::record(const std::string& directory) {
     }
     standings.push_back(to_json(standing));
   }
-  for (const EntryPoint& entry : entries_) {
-    if (checkout.empty()) checkout = checkout_behind(fs_, entry, at_link(entry));
-  }
-  const json document{{"format", 1}, {"checkout", escape_path(checkout)}, {"places", standings}};
+  const json document{
+      {"format", 1}, {"checkout", escape_path(checkout(directory))}, {"places", standings}};
   write_durably(fs_, record_file(directory), document.dump(1) + "\n", 0600);
 }
 
@@ -270,6 +267,14 @@ std::string EntryPoints::recorded_checkout(const std::string& directory) const {
   return from_record(fs_, directory, [](const json& document) {
     return unescape_path(document.at("checkout").get<std::string>());
   });
+}
+
+std::string EntryPoints::checkout(const std::string& directory) const {
+  std::string checkout = recorded_checkout(directory);
+  for (const EntryPoint& entry : entries_) {
+    if (checkout.empty()) checkout = checkout_behind(fs_, entry, at_link(entry));
+  }
+  return checkout;
 }
 
 std::string EntryPoints::recorded_origin(const std::string& directory) const {

@@ -56,6 +56,8 @@ class EntryPoints {
 
   /// The checkout that the links led into when they were recorded in `directory`; empty if none.
   std::string recorded_checkout(const std::string& directory) const;
+  /// The same; where none was recorded, the checkout that the links lead into now.
+  std::string checkout(const std::string& directory) const;
   /// What to mend if what stood there when it was recorded in `directory` fails: that checkout,
   /// else what the first link led to, else the file that stood there itself. Empty: nothing stood
   /// there.

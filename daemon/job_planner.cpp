@@ -18,11 +18,6 @@ namespace {
 
 using nlohmann::json;
 
-EntryPoints entry_points_of(const JobEnvironment& environment, const Application& app) {
-  return {environment.tools.fs, environment.tools.layout, app.name, app.entry_points,
-          environment.tools.launcher};
-}
-
 ReleaseInfo release_info(const ResolvedSource& source) {
   ReleaseInfo info;
   info.version = source.version;
@@ -70,6 +65,11 @@ std::vector<JobId> jobs_back_to(const std::vector<HistoryEntry>& history,
 }
 
 }  // namespace
+
+EntryPoints entry_points_of(const JobEnvironment& environment, const Application& app) {
+  return {environment.tools.fs, environment.tools.layout, app.name, app.entry_points,
+          environment.tools.launcher};
+}
 
 PreparedJob JobPlanner::prepare(const JobRecord& record) {
   switch (record.request.kind) {
@@ -230,25 +230,11 @@ std::string JobPlanner::location(const JobRequest& request, const Application& a
     throw invalid_parameter("from", "is a relative path: give it from / on, or a URL");
   }
   if (!app.source.empty()) return app.source;
-  const std::string adopted = adopted_checkout(app, entry_points);
+  const std::string adopted = entry_points.checkout(environment_.tools.layout.adoption(app.name));
   if (!adopted.empty()) return adopted;
   throw Error(Code::kNoSource, "no source is known for application '" + app.name +
                                    "': name one with --from PATH-OR-URL, or set applications." +
                                    app.name + ".source in the configuration");
-}
-
-/// Empty where nothing was ever installed by hand.
-std::string JobPlanner::adopted_checkout(const Application& app,
-                                         const EntryPoints& entry_points) const {
-  const std::string adopted =
-      entry_points.recorded_checkout(environment_.tools.layout.adoption(app.name));
-  if (!adopted.empty()) return adopted;
-  for (const EntryPoint& entry : app.entry_points) {
-    const std::string checkout =
-        checkout_behind(environment_.tools.fs, entry, entry_points.at_link(entry));
-    if (!checkout.empty()) return checkout;
-  }
-  return "";
 }
 
 std::unique_ptr<SourceSession> JobPlanner::open_source(const JobRequest& request,
@@ -296,7 +282,8 @@ std::vector<ManagedUser> JobPlanner::users(const JobRecord& record, const Applic
   UserFacts facts{environment_.configuration->users, environment_.configuration->required_users,
                   std::nullopt, record.login_uid};
   for (const std::string& place :
-       {adopted_checkout(app, entry_points), app.source, record.request.from.value_or("")}) {
+       {entry_points.checkout(environment_.tools.layout.adoption(app.name)), app.source,
+        record.request.from.value_or("")}) {
     if (!facts.owner) facts.owner = owner_of_path(environment_.tools.fs, place);
   }
   return managed_users(facts, log_);
@@ -338,7 +325,8 @@ PreparedJob JobPlanner::prepare_rollback(const JobRecord& record) {
     if (!damaged.empty()) {
       throw Error(Code::kRefused,
                   "release " + facts.to + " is damaged: " + damaged +
-                      "; upgrade to it again with --to " + store.describe(facts.to).version,
+                      "; stage it again with 'mcpctl upgrade " +
+                      upgrade_options(store.describe(facts.to)) + "'",
                   {{"reason", "damaged"}});
     }
     job.release = store.read(facts.to);

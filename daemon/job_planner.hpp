@@ -17,6 +17,8 @@ struct JobEnvironment {
   bool user_mode = true;
 };
 
+EntryPoints entry_points_of(const JobEnvironment& environment, const Application& app);
+
 /// A job that is ready to run, or a reason not to. Everything in it was found by reading only.
 struct PreparedJob {
   std::shared_ptr<const Configuration> configuration;  ///< keeps `app` alive
@@ -82,7 +84,6 @@ class JobPlanner {
   void require_adopted(const Application& app, const EntryPoints& entry_points) const;
   PlanFacts facts(const JobRecord& record, const Application& app, const EntryPoints& entry_points,
                   const ReleaseStore& store) const;
-  std::string adopted_checkout(const Application& app, const EntryPoints& entry_points) const;
 
   const JobEnvironment& environment_;
   const State& state_;

@@ -5,6 +5,7 @@
 
 #include "daemon/durable.hpp"
 #include "daemon/obstacle.hpp"
+#include "daemon/old_scripts.hpp"
 #include "daemon/version.hpp"
 #include "proto/error.hpp"
 
@@ -75,6 +76,25 @@ void check_entry_points(const JobEnvironment& environment, const PreparedJob& jo
   for (const EntryPoint& entry : job.app->entry_points) {
     const std::string reason = obstacle(environment.tools, *job.app, entry);
     if (!reason.empty()) throw refused(reason);
+  }
+}
+
+/// What MCP Local Manager was upgraded by before, from the checkout that was adopted.
+void check_old_scripts(const JobEnvironment& environment, const PreparedJob& job, JobLog& log,
+                       const Cancellation* cancellation) {
+  const Tools& tools = environment.tools;
+  const std::string checkout =
+      entry_points_of(environment, *job.app).checkout(tools.layout.adoption(job.app->name));
+  if (checkout.empty()) return;
+  std::vector<std::uint32_t> uids{0};
+  for (const ManagedUser& user : job.plan.users) uids.push_back(user.who.uid);
+  std::vector<OldScript> runs = running_old_scripts(checkout, uids);
+  if (runs.empty() && !environment.user_mode) {
+    runs = hidden_old_scripts(tools.processes, checkout, uids, cancellation);
+  }
+  if (!runs.empty()) throw refused(runs.front().problem());
+  for (const std::string& lock : old_script_locks(tools.fs)) {
+    log.warning("preflight.old_lock", {{"path", lock}});
   }
 }
 
@@ -181,11 +201,12 @@ void check_services(const JobEnvironment& environment, const PreparedJob& job,
 }  // namespace
 
 std::uint64_t required_bytes(const PreparedJob& job) {
-  if (job.plan.kind == JobKind::kRepair) return kJobBytes;
+  // A floor for going on is none for the way back.
+  const std::uint64_t needed = job.needed_bytes + kJobBytes;
+  if (job.plan.kind != JobKind::kUpgrade) return needed;
   const Limits& limits = job.configuration->limits;
   const bool full = job.plan.mode == Mode::kFull;
-  return std::max(full ? limits.full_free_bytes : limits.quick_free_bytes,
-                  job.needed_bytes + kJobBytes);
+  return std::max(full ? limits.full_free_bytes : limits.quick_free_bytes, needed);
 }
 
 void preflight(const JobEnvironment& environment, const PreparedJob& job, JobLog& log,
@@ -196,6 +217,7 @@ void preflight(const JobEnvironment& environment, const PreparedJob& job, JobLog
   }
   check_state_directory(environment, job);
   check_entry_points(environment, job);
+  check_old_scripts(environment, job, log, cancellation);
   warn_if_shadowed(environment, job, log);
   const bool full = job.plan.kind == JobKind::kUpgrade && job.plan.mode == Mode::kFull;
   if (full) check_thoroughly(environment, job, log, cancellation);

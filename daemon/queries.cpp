@@ -8,9 +8,11 @@
 #include "daemon/dry_run.hpp"
 #include "daemon/durable.hpp"
 #include "daemon/entry_status.hpp"
+#include "daemon/old_scripts.hpp"
 #include "daemon/problem.hpp"
 #include "daemon/retention.hpp"
 #include "daemon/services_down.hpp"
+#include "daemon/source_rights.hpp"
 #include "daemon/stale.hpp"
 #include "daemon/version.hpp"
 #include "proto/error.hpp"
@@ -142,6 +144,7 @@ json Queries::application(const Application& app, bool verify) const {
           problem(escape_path(tools.layout.current(app.name)) +
                   ", which names the release in use, is missing: run 'mcpctl " + remedy));
     }
+    add_old_scripts(entry_points.checkout(adoption), document);
     add_copies(app, document);
     // Last, because a release that cannot be read hides nothing of the rest.
     if (verify && document.contains("back")) add_verified_back(store, document);
@@ -157,6 +160,15 @@ json Queries::application(const Application& app, bool verify) const {
   }
   if (state.newest) document["looked_up"] = format_time(state.newest->looked_up);
   return document;
+}
+
+void Queries::add_old_scripts(const std::string& checkout, json& document) const {
+  if (checkout.empty()) return;
+  std::vector<std::uint32_t> uids{0, own_identity().uid};
+  if (const auto owner = owner_of_path(environment_.tools.fs, checkout)) uids.push_back(*owner);
+  for (const OldScript& run : running_old_scripts(checkout, uids)) {
+    document["problems"].push_back(problem(run.problem()));
+  }
 }
 
 void Queries::add_current(const Application& app, const ReleaseStore& store,
@@ -214,7 +226,7 @@ void Queries::add_verified_back(const ReleaseStore& store, json& document) const
   document["problems"].push_back(
       {{"what", "release " + release + ", which 'mcpctl rollback' goes to, is damaged: file " +
                     damages[0].path + " " + damages[0].what + more},
-       {"remedy", "'mcpctl upgrade --to " + info.version + "' stages it again"},
+       {"remedy", "'mcpctl upgrade " + upgrade_options(info) + "' stages it again"},
        {"file", damages[0].path}});
 }
 
@@ -233,7 +245,7 @@ void Queries::add_withheld(const Application& app, const Newest& newest, json& d
                     std::to_string(denied->job) + " (" + denied->reason +
                     ") and is not tried again unless told to"},
        {"remedy", "wait for a newer release; 'mcpctl logs " + std::to_string(denied->job) +
-                      "' tells more, 'mcpctl upgrade --force' tries it again"}});
+                      " -v' tells more, 'mcpctl upgrade --force' tries it again"}});
 }
 
 void Queries::add_copies(const Application& app, json& document) const {

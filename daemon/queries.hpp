@@ -35,6 +35,7 @@ class Queries {
   /// Copies that pip installed, as far as they lie outside of other people's homes: a full upgrade
   /// tells of those.
   void add_copies(const Application& app, nlohmann::json& document) const;
+  void add_old_scripts(const std::string& checkout, nlohmann::json& document) const;
   void add_way_back(const ApplicationState& state, const ReleaseStore& store, bool left,
                     nlohmann::json& document) const;
   nlohmann::json stored_release(const Application& app, const ReleaseStore& store,

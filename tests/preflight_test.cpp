@@ -63,6 +63,16 @@ TEST_CASE("a full upgrade wants more space free than a quick one") {
   CHECK(contains(looking.refusal(full_request()), "not enough space"));
 }
 
+TEST_CASE("a rollback needs room for itself alone") {
+  Machine machine(installed_machine());
+  machine.offer("1.1.0");
+  run_well(machine, upgrade_request());
+  machine.fs().set_space({.free_bytes = 10 << 20, .read_only = false, .no_exec = false});
+  CHECK_NOTHROW(Looking(machine).look(rollback_request()));
+  machine.fs().set_space({.free_bytes = 1 << 20, .read_only = false, .no_exec = false});
+  CHECK(contains(Looking(machine).refusal(rollback_request()), "not enough space"));
+}
+
 TEST_CASE("a release that is larger than the floor needs its own size") {
   Machine machine;
   machine.configuration().limits.quick_free_bytes = 1 << 20;

@@ -4,6 +4,7 @@ somebody's checkout, upgrades, a broken release, a rollback, and who may do what
 import os
 import pathlib
 import pwd
+import subprocess
 import unittest
 
 from system_fixture import LINK, STATE, SystemTestCase, must, run
@@ -74,6 +75,49 @@ class Upgrade(SystemTestCase):
         self.mcpctl("upgrade")
         must("systemctl", "stop", "mcp-upgraded.socket", "mcp-upgraded.service")
         self.assert_runs("1.0.0")
+
+
+class OldScripts(SystemTestCase):
+    """/proc hides everybody's processes from the unit; systemd knows them."""
+
+    SCRIPT = "#!/bin/bash\nwhile [ ! -e /tmp/marks/gate ]; do sleep 0.05; done\n"
+
+    def setUp(self):
+        super().setUp()
+        self.mcpctl("upgrade")
+        self.scripts = {f"scripts/{name}-upgrade.sh": self.SCRIPT for name in ("quick", "auto")}
+        self.repository.release("1.1.0", self.scripts)
+
+    def start(self, user, words, directory="/"):
+        process = subprocess.Popen(words, cwd=directory, user=user, group=user, extra_groups=[],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.clients.append(process)
+        return process
+
+    def test_those_of_root_and_of_managed_users_are_named_and_nothing_is_changed(self):
+        script = f"{self.repository.path}/scripts/auto-upgrade.sh"
+        for user, words, directory in (
+                ("root", ["bash", script, "--force"], "/"),
+                ("alice", ["bash", "./auto-upgrade.sh"], f"{self.repository.path}/scripts")):
+            with self.subTest(user):
+                process = self.start(user, words, directory)
+                for arguments in (["upgrade"], ["rollback", "--to", "before"]):
+                    said = self.mcpctl(*arguments, status=1)
+                    self.assertIn(f"the old script {script} runs", said)
+                    self.assertIn(f"(process {process.pid})", said)
+                self.assert_runs("1.0.0")
+                self.open_gate()
+                process.wait(20)
+                (self.marks / "gate").unlink()
+        self.mcpctl("upgrade")
+        self.assert_runs("1.1.0")
+
+    def test_a_strangers_does_not_count(self):
+        pathlib.Path("/home/alice").chmod(0o755)
+        self.start("carol", ["bash", f"{self.repository.path}/scripts/quick-upgrade.sh"])
+        self.mcpctl("upgrade")
+        self.assert_runs("1.1.0")
+        self.open_gate()
 
 
 class Rights(SystemTestCase):

@@ -4,6 +4,7 @@
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -18,6 +19,7 @@ constexpr const char* kSystemd = "org.freedesktop.systemd1";
 constexpr const char* kManagerPath = "/org/freedesktop/systemd1";
 constexpr const char* kManager = "org.freedesktop.systemd1.Manager";
 constexpr const char* kUnit = "org.freedesktop.systemd1.Unit";
+constexpr const char* kRootSlice = "-.slice";
 constexpr const char* kService = "org.freedesktop.systemd1.Service";
 
 /// The journal may lag behind systemd by a moment.
@@ -178,6 +180,23 @@ std::vector<std::string> ServiceBus::lines(const std::string& unit,
     if (lines.size() > limit) lines.erase(lines.begin());
   }
   return lines;
+}
+
+std::vector<RunningCommand> ServiceBus::commands() {
+  BusError error;
+  sd_bus_message* reply = nullptr;
+  int result = sd_bus_call_method(bus_.get(), kSystemd, kManagerPath, kManager, "GetUnitProcesses",
+                                  &error.error, &reply, "s", kRootSlice);
+  const Message owned(reply);
+  if (result >= 0) result = sd_bus_message_enter_container(reply, 'a', "(sus)");
+  std::vector<RunningCommand> found;
+  const char *group = nullptr, *line = nullptr;
+  std::uint32_t pid = 0;
+  while (result >= 0 && (result = sd_bus_message_read(reply, "(sus)", &group, &pid, &line)) > 0) {
+    found.push_back({static_cast<pid_t>(pid), line});
+  }
+  if (result < 0) fail("list processes", error.text(result));
+  return found;
 }
 
 }  // namespace mcpu

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <map>
 #include <memory>
@@ -10,6 +12,12 @@ struct sd_bus;
 struct sd_bus_message;
 
 namespace mcpu {
+
+/// A process as a service manager sees it.
+struct RunningCommand {
+  pid_t pid = 0;
+  std::string line;  ///< its command line, words with blanks in them quoted
+};
 
 /// A connection to a service manager: the system's, or the one of the user this process runs as.
 /// Straight to its own socket: no message bus has to run. The only code that knows sd-bus and
@@ -33,6 +41,9 @@ class ServiceBus {
   /// What the journal has of the unit since then, the newest `limit` lines.
   std::vector<std::string> lines(const std::string& unit,
                                  std::chrono::system_clock::time_point since, std::size_t limit);
+  /// All processes that the manager has in its care, whoever they belong to, also those that /proc
+  /// hides from this one.
+  std::vector<RunningCommand> commands();
 
  private:
   static int on_job_removed(sd_bus_message* message, void* bus, void* error);

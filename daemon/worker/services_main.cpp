@@ -1,8 +1,12 @@
+#include <map>
 #include <thread>
+#include <vector>
 
+#include "daemon/worker/process_owner.hpp"
 #include "daemon/worker/service_bus.hpp"
 #include "daemon/worker/worker_entry.hpp"
 #include "proto/error.hpp"
+#include "proto/text.hpp"
 
 using namespace mcpu;
 using nlohmann::json;
@@ -60,8 +64,27 @@ json restart(const std::string& unit, bool of_user, std::chrono::milliseconds se
   return {{"runs", reason.empty()}, {"reason", reason}, {"lines", lines}};
 }
 
+/// Those command lines with this text in them that run with these users' rights.
+json commands(const std::string& containing, const std::vector<uid_t>& uids) {
+  std::map<pid_t, std::string> lines;
+  for (RunningCommand& one : ServiceBus(false).commands()) {
+    if (one.line.find(containing) != one.line.npos) lines[one.pid] = to_utf8(one.line);
+  }
+  std::vector<pid_t> pids;
+  for (const auto& [pid, line] : lines) pids.push_back(pid);
+  json found = json::array();
+  for (const uid_t uid : uids) {
+    for (const pid_t pid : processes_of(uid, pids)) {
+      found.push_back({{"pid", pid}, {"command", lines.at(pid)}});
+    }
+  }
+  return {{"commands", found}};
+}
+
 json answer(const json& request) {
-  const std::string unit = request.at("unit"), operation = request.at("operation");
+  const std::string operation = request.at("operation");
+  if (operation == "commands") return commands(request.at("containing"), request.at("uids"));
+  const std::string unit = request.at("unit");
   const bool of_user = request.at("of_user");
   if (operation == "look") return look(unit, of_user);
   return restart(unit, of_user, std::chrono::milliseconds(request.at("settling_ms")));
