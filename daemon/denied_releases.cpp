@@ -38,7 +38,9 @@ std::vector<DeniedRelease> DeniedReleases::list() const {
   try {
     const json document = json::parse(read_file(fs_, file_, kMaxDeniedBytes));
     for (const json& one : document.at("denied")) all.push_back(denied_from_json(one));
-  } catch (const json::exception&) {
+  } catch (const std::exception& thrown) {
+    const auto* error = dynamic_cast<const Error*>(&thrown);
+    if (error && error->code() == Code::kIo) throw;  // that names the file
     throw damaged_file(file_, "remove it to forget which releases are denied");
   }
   return all;

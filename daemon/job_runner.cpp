@@ -59,6 +59,13 @@ json undo_record(const Error& error, const PreparedJob& job) {
   return undo;
 }
 
+/// The end of the job writes the marks of denied releases: what keeps them from being read is to
+/// fail the job before anything is changed, not behind its switch. Throws Error{kCorrupt, kIo}.
+void require_readable_marks(const Tools& tools, const PreparedJob& job) {
+  const bool written = job.plan.kind == JobKind::kUpgrade || !job.clear_denied.empty();
+  if (!job.early && written) DeniedReleases(tools.fs, tools.layout, job.app->name).list();
+}
+
 }  // namespace
 
 JobFinisher JobRunner::finisher() const {
@@ -102,6 +109,7 @@ bool JobRunner::run_switch(const JobRecord& record, JobLog& log, const Cancellat
     return true;
   }
   log.enter(Phase::kPreflight);
+  require_readable_marks(environment_.tools, job);
   preflight(environment_, job, log, &cancellation);
   return execute(record, job, log, cancellation, on_commit);
 }
@@ -203,6 +211,7 @@ json JobRunner::dry_run(const JobRecord& record, const Cancellation& cancellatio
   JobLog log;
   const auto state = state_.get();
   PreparedJob job = JobPlanner(environment_, *state, log, &cancellation).prepare(record);
+  require_readable_marks(environment_.tools, job);
   std::string problem;
   if (!job.early) {
     try {

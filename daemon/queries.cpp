@@ -157,6 +157,7 @@ json Queries::application(const Application& app, bool verify) const {
       if (error.context().contains(key)) one["file"] = error.context().at(key);
     }
     document["problems"].push_back(one);
+  add_denied(app, document);
   }
   if (state.newest) document["looked_up"] = format_time(state.newest->looked_up);
   return document;
@@ -192,7 +193,7 @@ void Queries::add_current(const Application& app, const ReleaseStore& store,
     const auto known = parse_version(state.newest->version), here = parse_version(info.version);
     if (!known || !here || *here < *known) document["newer"] = state.newest->version;
   }
-  if (document.contains("newer")) add_withheld(app, *state.newest, document);
+  if (document.contains("newer")) add_held(app, *state.newest, document);
   const auto health = state.health.find(current);
   const bool known_damage = health != state.health.end() && !health->second.passed;
   if (known_damage && !verify) {
@@ -230,22 +231,33 @@ void Queries::add_verified_back(const ReleaseStore& store, json& document) const
        {"file", damages[0].path}});
 }
 
-void Queries::add_withheld(const Application& app, const Newest& newest, json& document) const {
+void Queries::add_held(const Application& app, const Newest& newest, json& document) const {
   const auto& holds = state_->application(app.name).holds;
   const auto hold =
       holds.find(ReleaseStore::make_id(newest.version, Sha256::from_hex(newest.digest)));
   if (hold != holds.end()) document["withheld"] = "held: " + hold->second.reason;
-  const auto denied = DeniedReleases(environment_.tools.fs, environment_.tools.layout, app.name)
-                          .find(newest.digest);
-  if (!denied) return;
-  document["withheld"] =
-      "denied: it failed check '" + denied->check + "' in job " + std::to_string(denied->job);
+}
+
+void Queries::add_denied(const Application& app, json& document) const {
+  const auto& newest = state_->application(app.name).newest;
+  const Layout& layout = environment_.tools.layout;
+  std::optional<DeniedRelease> denied;
+  try {
+    denied =
+        DeniedReleases(environment_.tools.fs, layout, app.name).find(newest ? newest->digest : "");
+  } catch (const Error& error) {
+    document["problems"].push_back(problem(error.what(), "mend what is named"));
+    document["problems"].back()["file"] = escape_path(layout.denied(app.name));
+    return;
+  }
+  if (!denied || !document.contains("newer")) return;
+  const std::string job = std::to_string(denied->job);
+  document["withheld"] = "denied: it failed check '" + denied->check + "' in job " + job;
   document["problems"].push_back(
-      {{"what", "version " + newest.version + " failed check '" + denied->check + "' in job " +
-                    std::to_string(denied->job) + " (" + denied->reason +
-                    ") and is not tried again unless told to"},
-       {"remedy", "wait for a newer release; 'mcpctl logs " + std::to_string(denied->job) +
-                      " -v' tells more, 'mcpctl upgrade --force' tries it again"}});
+      {{"what", "version " + newest->version + " failed check '" + denied->check + "' in job " +
+                    job + " (" + denied->reason + ") and is not tried again unless told to"},
+       {"remedy", "wait for a newer release; 'mcpctl logs " + job +
+                      "' tells more, 'mcpctl upgrade --force' tries it again"}});
 }
 
 void Queries::add_copies(const Application& app, json& document) const {
@@ -379,8 +391,17 @@ json Queries::stored_release(const Application& app, const ReleaseStore& store,
   document["current"] = store.current() == id && !state_->application(app.name).left();
   document["pinned"] = std::ranges::find(state.pins, id) != state.pins.end();
   document["held"] = state.holds.contains(id);
-  const auto denied = DeniedReleases(environment_.tools.fs, environment_.tools.layout, app.name)
-                          .find(info.digest.hex());
+  const auto denied = denied_mark(environment_.tools, app.name, info.digest.hex());
+/// Empty also where the marks cannot be read: status tells of that.
+std::optional<DeniedRelease> denied_mark(const Tools& tools, const std::string& app,
+                                         const std::string& digest) {
+  try {
+    return DeniedReleases(tools.fs, tools.layout, app).find(digest);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
   if (denied) document["denied_by"] = denied->check;
   const auto health = state.health.find(id);
   document["health"] = denied                         ? "denied"

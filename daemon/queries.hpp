@@ -30,8 +30,10 @@ class Queries {
                    bool verify, nlohmann::json& document) const;
   /// Compares the release that a plain rollback goes to.
   void add_verified_back(const ReleaseStore& store, nlohmann::json& document) const;
-  /// Why the newest version is not taken, if it is denied or held.
-  void add_withheld(const Application& app, const Newest& newest, nlohmann::json& document) const;
+  /// Why the newest version is not taken, if it is held.
+  void add_held(const Application& app, const Newest& newest, nlohmann::json& document) const;
+  /// Why the newest version is not taken, if it is denied; and that the marks cannot be read.
+  void add_denied(const Application& app, nlohmann::json& document) const;
   /// Copies that pip installed, as far as they lie outside of other people's homes: a full upgrade
   /// tells of those.
   void add_copies(const Application& app, nlohmann::json& document) const;

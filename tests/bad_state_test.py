@@ -2,9 +2,61 @@
 refused, the command on PATH goes on working, and no byte is lost or started afresh over."""
 
 import json
+import shutil
 import unittest
 
 from unchanged_case import UnchangedCase
+
+
+class DamagedWhileItRuns(UnchangedCase):
+    """Files that are read when they are needed: status tells of them from the first moment."""
+
+    def setUp(self):
+        super().setUp()
+        self.repository.release("1.1.0")
+        self.mcpctl("upgrade")
+
+    def settle(self, file, what):
+        """Status names the file, before and behind a restart, until it is removed as it says."""
+        for start in (lambda: None, self.daemon.restart):
+            start()
+            told = self.mcpctl("status", status=1)
+            self.assertIn(str(file), told)
+            self.assertIn(f"remove {what}", told)
+
+    def test_marks_of_denied_releases_stop_a_rollback_before_it_changes_anything(self):
+        file = self.sandbox.state / "apps" / "demo" / "denied.json"
+        file.write_text("{broken")
+        self.settle(file, "it")
+        for arguments in (["rollback", "--dry-run"], ["rollback"], ["upgrade", "--force"]):
+            with self.subTest(arguments=arguments):
+                done = self.sandbox.mcpctl(*arguments)
+                self.assertEqual(1, done.status, done.stdout)
+                self.assertIn(str(file), done.stdout + done.stderr)
+                self.assertNotIn("switched", done.stdout)
+                self.assertEqual("hello from demo 1.1.0\n", self.sandbox.demo().stdout)
+        file.unlink()
+        self.mcpctl("rollback")
+        self.mcpctl("status")
+
+    def test_the_record_of_a_job_is_named_by_status_and_jobs(self):
+        file = self.sandbox.state / "jobs" / "1" / "job.json"
+        file.write_bytes(b"\xff" + file.read_bytes()[1:])
+        self.settle(file, file.parent)
+        self.assertIn(f"the record of job 1 cannot be read: {file}", self.mcpctl("jobs"))
+        self.mcpctl("rollback")
+        shutil.rmtree(file.parent)
+        self.mcpctl("status")
+
+    def test_the_last_jobs_log_is_named_where_its_record_is_damaged(self):
+        (self.sandbox.state / "jobs" / "2" / "job.json").write_text("")
+        done = self.sandbox.mcpctl("logs")
+        self.assertEqual(1, done.status)
+        self.assertIn("mcpctl logs 2", done.stderr)
+
+    def test_jobs_are_those_of_the_application_named(self):
+        self.assertEqual(self.mcpctl("jobs"), self.mcpctl("jobs", "--app", "demo"))
+        self.assertIn("no application \"nope\"", self.sandbox.mcpctl("jobs", "--app", "nope").stderr)
 
 
 class BadState(UnchangedCase):
