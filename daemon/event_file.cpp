@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "daemon/durable.hpp"
+#include "proto/message_catalogue.hpp"
 
 namespace mcpu {
 
@@ -36,6 +37,11 @@ class LineReader {
   }
   /// Offset in the file of what next() will look at.
   std::uint64_t offset() const { return offset_ + begin_; }
+  void seek(std::uint64_t offset) {
+    offset_ = offset;
+    begin_ = 0;
+    buffer_.clear();
+  }
 
  private:
   bool fill() {
@@ -211,27 +217,111 @@ void EventReader::forget(JobId job) {
 
 namespace {
 
-/// Reads on from a place in one file into `events`, and returns where it stopped. Lines before
-/// `from` are only counted: numbers have no gaps.
-std::uint64_t read_lines(const InputFile& file, std::uint64_t offset, JobId job, std::uint64_t from,
-                         std::uint64_t to, std::size_t limit,
-                         std::vector<std::shared_ptr<const StoredEvent>>& events) {
-  LineReader lines(file, offset);
-  std::uint64_t skip = 0;
-  bool first = true;
-  while (events.size() < limit) {
-    const std::uint64_t before = lines.offset();
+using Events = std::vector<std::shared_ptr<const StoredEvent>>;
+
+/// Stands for events that cannot be read, with the last of their numbers.
+std::shared_ptr<const StoredEvent> lost_events(std::uint64_t first, const Event& behind,
+                                               const std::string& path) {
+  const std::uint64_t last = behind.number - 1;
+  const std::string one = "event " + std::to_string(last);
+  const std::string several = "events " + std::to_string(first) + " to " + std::to_string(last);
+  Event event{behind.job, last, behind.time, Tier::kWarning, behind.phase, "log.damaged",
+              {},         "",   {},          false};
+  event.fields = {{"what", first == last ? one : several},
+                  {"first", first},
+                  {"last", last},
+                  {"file", escape_path(path)}};
+  event.text = to_utf8(render_message(event.id, event.fields));
+  return make_stored(std::move(event));
+}
+
+/// Where a log goes on behind damaged bytes.
+struct Resumption {
+  Event event;
+  std::uint64_t offset = 0;  ///< of its line
+};
+
+/// Reads the events of one file with numbers from `from` to `to`.
+class Reading {
+ public:
+  Reading(FileSystem& fs, std::string path, JobId job, std::uint64_t from, std::uint64_t to)
+      : file_(fs.open(path)), path_(std::move(path)), job_(job), from_(from), to_(to) {}
+
+  /// Reads on from an offset, where event `expected` (0: any) should begin, until there are `limit`
+  /// events, and returns where it stopped.
+  std::uint64_t read(std::uint64_t offset, std::uint64_t expected, std::size_t limit,
+                     Events& events) const;
+
+ private:
+  /// The offset of the first event that is wanted, where no damage lies before it: numbers have no
+  /// gaps, so lines are only counted.
+  std::optional<std::uint64_t> counted(std::uint64_t offset) const;
+  /// The next whole event, if the log is complete: else it may be mended and written on, and
+  /// numbers behind the damage will be those of other events.
+  std::optional<Resumption> behind_damage(std::uint64_t offset, std::uint64_t expected) const;
+
+  std::unique_ptr<InputFile> file_;
+  std::string path_;
+  JobId job_;
+  std::uint64_t from_, to_;
+};
+
+std::optional<std::uint64_t> Reading::counted(std::uint64_t offset) const {
+  LineReader lines(*file_, offset);
+  auto line = lines.next();
+  const auto first = line ? parse_line(*line, job_) : std::nullopt;
+  if (!first) return std::nullopt;
+  for (std::uint64_t number = first->number; line && number < from_; ++number) {
+    offset = lines.offset();
+    line = lines.next();
+  }
+  const auto event = line ? parse_line(*line, job_) : std::nullopt;
+  return event && event->number == from_ ? std::optional(offset) : std::nullopt;
+}
+
+std::optional<Resumption> Reading::behind_damage(std::uint64_t offset,
+                                                 std::uint64_t expected) const {
+  LineReader lines(*file_, offset);
+  std::optional<Resumption> found;
+  for (;;) {
+    offset = lines.offset();
     const auto line = lines.next();
-    if (!line) return before;
-    if (skip > 0 && --skip > 0) continue;
-    std::optional<Event> event = parse_line(*line, job);
-    const std::uint64_t wanted = events.empty() ? 0 : events.back()->event.number + 1;
-    if (!event || event->number > to || (wanted != 0 && event->number != wanted)) return before;
-    if (event->number >= from) {
-      events.push_back(stored_line(std::move(*event), *line));
-    } else if (std::exchange(first, false)) {
-      skip = from - event->number;
+    if (!line) return std::nullopt;
+    const auto event = parse_line(*line, job_);
+    if (!event || event->number < expected) continue;
+    if (!found || event->number < found->event.number) found = {*event, offset};
+    if (event->last) return found;
+  }
+}
+
+std::uint64_t Reading::read(std::uint64_t offset, std::uint64_t expected, std::size_t limit,
+                            Events& events) const {
+  if (expected < from_) {
+    if (const auto place = counted(offset)) {
+      offset = *place;
+      expected = from_;
     }
+  }
+  LineReader lines(*file_, offset);
+  while (events.size() < limit) {
+    offset = lines.offset();
+    const auto line = lines.next();
+    if (!line) return offset;
+    std::optional<Event> event = parse_line(*line, job_);
+    if (event && event->number > to_) return offset;
+    if (!event || (expected != 0 && event->number != expected)) {
+      const auto behind = behind_damage(offset, expected);
+      if (!behind) return offset;
+      const std::uint64_t next = behind->event.number;
+      if (next > expected && next > from_) {
+        events.push_back(lost_events(expected, behind->event, path_));
+      }
+      lines.seek(behind->offset);
+      expected = next;
+      continue;
+    }
+    expected = event->number + 1;
+    if (event->number >= from_) events.push_back(stored_line(std::move(*event), *line));
   }
   return lines.offset();
 }
@@ -258,9 +348,9 @@ EventReader::Events EventReader::kept(JobId job, std::uint64_t from, std::uint64
            each.second.back()->event.number >= from;
   });
   if (found == kept_.end()) return events;
-  const std::uint64_t first = found->second.front()->event.number;
-  for (auto i = from - first; i < found->second.size() && events.size() < limit; ++i) {
-    if (found->second[i]->event.number <= to) events.push_back(found->second[i]);
+  for (const auto& one : found->second) {
+    const std::uint64_t number = one->event.number;
+    if (number >= from && number <= to && events.size() < limit) events.push_back(one);
   }
   return events;
 }
@@ -277,7 +367,7 @@ EventReader::Events EventReader::read_file(JobId job, std::uint64_t from, std::u
   Events events;
   if (const auto place = remembered(job, from); place && fs_.info(place->path)) {
     const std::uint64_t end =
-        read_lines(*fs_.open(place->path), place->offset, job, from, to, limit, events);
+        Reading(fs_, place->path, job, from, to).read(place->offset, from, limit, events);
     if (!events.empty()) remember({job, events.back()->event.number + 1, place->path, end});
     // The daemon's own log may have been rotated: then the next events are in another file.
     if (job != 0 || (!events.empty() && events.front()->event.number == from)) return events;
@@ -289,7 +379,11 @@ EventReader::Events EventReader::read_file(JobId job, std::uint64_t from, std::u
   for (const std::string& path : paths) {
     if (events.size() >= limit || !fs_.info(path)) continue;
     found = true;
-    const std::uint64_t end = read_lines(*fs_.open(path), 0, job, from, to, limit, events);
+    // The daemon's own log begins where the rotated ones end.
+    const std::uint64_t expected = job != 0         ? 1
+                                   : events.empty() ? 0
+                                                    : events.back()->event.number + 1;
+    const std::uint64_t end = Reading(fs_, path, job, from, to).read(0, expected, limit, events);
     if (!events.empty()) remember({job, events.back()->event.number + 1, path, end});
   }
   if (!found && job != 0) {

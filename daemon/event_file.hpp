@@ -60,8 +60,10 @@ class EventReader {
  public:
   EventReader(FileSystem& fs, const Layout& layout) : fs_(fs), layout_(layout) {}
 
-  /// Whole events with numbers from `from` to `to`, at most `limit`, without gaps. Error{kNotFound}
-  /// if the job has no log.
+  /// Whole events with numbers from `from` to `to`, at most `limit`, without gaps, up to damage in
+  /// the file. In the log of a job that has ended an event log.damaged stands for those that cannot
+  /// be read, with the last of their numbers, and those behind follow. Error{kNotFound} if the job
+  /// has no log.
   std::vector<std::shared_ptr<const StoredEvent>> read(JobId job, std::uint64_t from,
                                                        std::uint64_t to, std::size_t limit);
   /// Drops what is remembered of a job's file: it was mended or rotated.

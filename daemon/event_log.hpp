@@ -58,9 +58,12 @@ class EventLog {
   void close(JobId job);
 
   /// Durable events of a job with numbers from `from` on, at most `limit`; from memory while the
-  /// job is open, else from disk. Error{kNotFound} if there is no such job.
+  /// job is open, else from disk, where events log.damaged stand for those that cannot be read.
+  /// Error{kNotFound} if there is no such job.
   std::vector<std::shared_ptr<const StoredEvent>> read(JobId job, std::uint64_t from,
                                                        std::size_t limit);
+  /// Where a job's events are stored.
+  std::string file(JobId job) const { return layout_.events(job); }
   /// Whether events may still be added to the job's log: until then its final event is to come.
   bool is_open(JobId job) const;
   /// Has the listener called, for readers who wait for something else than an event.

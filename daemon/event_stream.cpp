@@ -1,9 +1,11 @@
 #include "daemon/event_stream.hpp"
 
+#include "daemon/event_file.hpp"
 #include "daemon/job_record.hpp"
 #include "daemon/replies.hpp"
 #include "proto/codec.hpp"
 #include "proto/error.hpp"
+#include "proto/message_catalogue.hpp"
 
 namespace mcpu {
 
@@ -76,6 +78,13 @@ std::vector<std::shared_ptr<const StoredEvent>> EventStream::read_events() {
   }
 }
 
+void EventStream::append(std::string& out, const StoredEvent& stored) const {
+  const Event& event = stored.event;
+  if (event.tier < view_.level) return;
+  const bool full = !event.concerns || service_.may_see(*event.concerns, peer_);
+  append_event(out, view_.job, full ? stored.json : stored.json_reduced);
+}
+
 /// Appends the next events; false if there are none at present.
 bool EventStream::append_events(std::string& out, std::size_t most_bytes) {
   if (ended_) return false;
@@ -84,10 +93,7 @@ bool EventStream::append_events(std::string& out, std::size_t most_bytes) {
     const Event& event = stored->event;
     next_ = event.number + 1;
     ended_ = event.last && view_.job != 0;
-    if (event.tier >= view_.level) {
-      const bool full = !event.concerns || service_.may_see(*event.concerns, peer_);
-      append_event(out, view_.job, full ? stored->json : stored->json_reduced);
-    }
+    append(out, *stored);
     if (ended_ || out.size() >= most_bytes) break;
   }
   return !events.empty();
@@ -95,19 +101,35 @@ bool EventStream::append_events(std::string& out, std::size_t most_bytes) {
 
 /// Everything there is was read: the end of the job, of the reading, or just for now. kMore: go on.
 EventStream::State EventStream::at_end(std::string& out, std::size_t most_bytes) {
-  if (ended_ || !view_.follow) return finish(out);
+  if (ended_) return finish(out, true);
   // An open log gets its final event; only one that was damaged may have lost it, with or without
   // the job's record.
-  if (view_.job == 0 || service_.events().is_open(view_.job) || !service_.settled()) {
-    return State::kWaiting;
-  }
+  const bool open = view_.job == 0 || service_.events().is_open(view_.job) || !service_.settled();
+  if (open) return view_.follow ? State::kWaiting : finish(out, true);
   if (append_events(out, most_bytes)) return State::kMore;
-  return finish(out);
+  return finish(out, knows_end());
 }
 
-EventStream::State EventStream::finish(std::string& out) {
+/// Whether a reader who asked for what comes behind an event has seen the final one, or never will.
+bool EventStream::knows_end() {
+  if (view_.after == 0 || next_ != view_.after + 1) return false;
+  const auto known = service_.events().read(view_.job, view_.after, 1);
+  return known.empty() || known.front()->event.last;
+}
+
+/// The job has ended, and its log lacks the final event.
+void EventStream::append_end_lost(std::string& out) {
+  Event event{view_.job, next_, now(), Tier::kWarning, Phase::kRecovery, "log.cut",
+              {},        "",    {},    false};
+  event.fields = {{"file", escape_path(service_.events().file(view_.job))}};
+  event.text = to_utf8(render_message(event.id, event.fields));
+  append(out, *make_stored(std::move(event)));
+}
+
+EventStream::State EventStream::finish(std::string& out, bool complete) {
   const auto result = view_.job == 0 ? std::nullopt : service_.result(view_.job);
   if (ended_ && !result && ++retries_ <= kMostRetries) return State::kRetry;
+  if (result && !complete) append_end_lost(out);
   if (view_.any_job && view_.follow) {
     previous_ = view_.job;
     searching_ = true;

@@ -50,7 +50,10 @@ class EventStream {
   std::vector<std::shared_ptr<const StoredEvent>> read_events();
   bool append_events(std::string& out, std::size_t most_bytes);
   State at_end(std::string& out, std::size_t most_bytes);
-  State finish(std::string& out);
+  State finish(std::string& out, bool complete);
+  void append(std::string& out, const StoredEvent& stored) const;
+  bool knows_end();
+  void append_end_lost(std::string& out);
 
   Service& service_;
   Peer peer_;

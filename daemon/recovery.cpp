@@ -109,8 +109,10 @@ void Recovery::tidy(JobId last) {
     const auto record = records.read(id);
     const bool recent = id + kRecentJobs > last;
     if (id > last || !record || (record->result && !recent)) continue;
-    events_.open(id);
     JobFinisher finisher(tools, state_, events_, environment_.configuration->retention);
+    const bool logged = tools.fs.info(tools.layout.events(id)).has_value();
+    if (record->result && logged && finisher.has_ended(id)) continue;
+    events_.open(id);
     if (!record->result || !finisher.has_ended(id)) {
       JobLog log(events_, id);
       if (record->result && events_.read(id, 1, 1).empty()) log.warning("log.lost", {});

@@ -68,6 +68,8 @@ constexpr auto kMessages = std::to_array<Message>({
     {"job.refused", "{message}"},
     {"job.started", "{kind} of {app} started for {owner} ({mode})"},
     {"log.lost", "what stood in this job's log before is lost"},
+    {"log.cut", "the rest of this log is lost: {file} is damaged, or was cut off"},
+    {"log.damaged", "{what} of this log cannot be read: {file} is damaged there"},
     {"path.shadowed", "{link} is hidden by {by}, which comes first on PATH: {fix}"},
     {"phase.started", "{phase}"},
     {"preflight.old_lock",

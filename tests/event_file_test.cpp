@@ -73,6 +73,60 @@ TEST_CASE_FIXTURE(Fixture, "a long file is opened by its end") {
   CHECK(reader.read(3, 4711, UINT64_MAX, 1).front()->event.number == 4711);
 }
 
+namespace {
+
+/// The number of each event, and of a loss where it begins.
+std::string shape(const std::vector<std::shared_ptr<const StoredEvent>>& events) {
+  std::string text;
+  for (const auto& one : events) {
+    const Event& event = one->event;
+    const bool lost = event.id == "log.damaged";
+    text += (text.empty() ? "" : " ") + (lost ? event.fields.at("first").dump() + "-" : "") +
+            std::to_string(event.number);
+  }
+  return text;
+}
+
+/// The lines of a log of 9 events that is complete.
+std::string complete(const std::string& damaged, std::uint64_t until, std::uint64_t from) {
+  Event last;
+  last.job = 3;
+  last.number = 9;
+  last.id = "job.finished";
+  last.last = true;
+  return Fixture::lines(1, until) + damaged + Fixture::lines(from, 8) + make_stored(last)->json +
+         "\n";
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "what cannot be read of a complete log is told, and the rest is read") {
+  store(complete("gar\nbage\n", 1, 4));
+  CHECK(shape(EventReader(*fs, layout).read(3, 1, UINT64_MAX, 99)) == "1 2-3 4 5 6 7 8 9");
+  EventReader by_parts(*fs, layout);
+  std::string text;
+  for (std::uint64_t from = 1; from <= 9;) {
+    const auto events = by_parts.read(3, from, UINT64_MAX, 2);
+    REQUIRE_FALSE(events.empty());
+    text += shape(events) + "|";
+    from = events.back()->event.number + 1;
+  }
+  CHECK(text == "1 2-3|4 5|6 7|8 9|");
+  for (std::uint64_t from = 1; from <= 10; ++from) {  // each by a reader who knows nothing
+    const auto events = EventReader(*fs, layout).read(3, from, UINT64_MAX, 1);
+    CHECK(events.size() == (from < 10 ? 1 : 0));
+    if (!events.empty()) CHECK(events.front()->event.number == (from == 2 ? 3 : from));
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "the beginning of a log can be lost, and a line too much loses nothing") {
+  store(complete("garbage\n", 0, 2));
+  CHECK(shape(EventReader(*fs, layout).read(3, 1, UINT64_MAX, 99)) == "1-1 2 3 4 5 6 7 8 9");
+  store(complete("garbage\n", 3, 4));
+  CHECK(shape(EventReader(*fs, layout).read(3, 1, UINT64_MAX, 99)) == "1 2 3 4 5 6 7 8 9");
+}
+
 TEST_CASE_FIXTURE(Fixture, "a reader stops at damage and finds what was written since") {
   store(lines(1, 2) + "garbage\n" + lines(3, 3));
   EventReader reader(*fs, layout);

@@ -83,8 +83,23 @@ TEST_CASE_FIXTURE(Fixture, "a job whose log lacks a final event ends with its re
   std::string out;
   CHECK(stream.fill(out, 1 << 20) == State::kDone);
   const auto all = replies(out);
-  CHECK(all.size() == 4);
+  CHECK(all.size() == 5);
+  CHECK(all.at(3).parameters["event"]["number"] == 4);
+  CHECK(all.at(3).parameters["event"]["id"] == "log.cut");
   CHECK_FALSE(all.back().continues);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "who has seen the end of a log, or asks for more, is not told of a loss") {
+  say(3, true);
+  log.close(1);
+  service.finish(1, {Outcome::kDone, "yes", nlohmann::json::object()});
+  for (const std::uint64_t after : {3U, 4U, 1000U}) {
+    EventStream stream(service, Peer{}, {1, false, after, false, Tier::kDebug});
+    std::string out;
+    CHECK(stream.fill(out, 1 << 20) == State::kDone);
+    CHECK(replies(out).size() == 1);
+  }
 }
 
 TEST_CASE_FIXTURE(Fixture, "a result that is known early does not cut off the final events") {

@@ -82,6 +82,24 @@ class JobLogs(UnchangedCase):
 
     def test_events_are_numbered_timed_in_utc_and_end_with_the_last(self):
         events = self.events("1")
+    def test_damage_in_a_log_is_told_and_what_lies_behind_it_is_shown(self):
+        for _ in range(3):  # of the last ones the next start looks after
+            self.mcpctl("check")
+        events, file = self.events("1"), self.sandbox.state / "jobs" / "1" / "events.ndjson"
+        self.daemon.stop()
+        lines = file.read_bytes().split(b"\n")
+        lines[1] = b"\xff" * 40 + lines[1][40:]
+        file.write_bytes(b"\n".join(lines))
+        self.daemon.start()
+        found = self.events("1")
+        self.assertEqual(events[2:], found[2:])
+        self.assertEqual(("log.damaged", 2), (found[1]["id"], found[1]["number"]))
+        self.assertIn(str(file), self.mcpctl("logs", "1"))
+        self.daemon.stop()
+        file.write_bytes(b"\n".join(lines[:6]))
+        self.daemon.start()
+        self.assertIn("the rest of this log is lost", self.mcpctl("logs", "1"))
+
         for event in events:
             self.assertRegex(event["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
             self.assertTrue(event["id"] and event["phase"])
