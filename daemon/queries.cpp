@@ -137,12 +137,10 @@ json Queries::application(const Application& app, bool verify) const {
       add_entry_status(environment_, app, entry, possession, document);
     }
     if (possession.installed && possession.current.empty()) {
-      const char* remedy = !store.list().empty() ? "repair'"
-                           : !source.empty()     ? "upgrade'"
-                                                 : "upgrade --from PATH-OR-URL'";
-      document["problems"].push_back(
-          problem(escape_path(tools.layout.current(app.name)) +
-                  ", which names the release in use, is missing: run 'mcpctl " + remedy));
+      const char* remedy = store.exists(state.history.back().to) ? "repair'"
+                           : !source.empty()                     ? "upgrade'"
+                                                                 : "upgrade --from PATH-OR-URL'";
+      document["problems"].push_back(problem(store.current_problem() + ": run 'mcpctl " + remedy));
     }
     add_old_scripts(entry_points.checkout(adoption), document);
     add_copies(app, document);

@@ -112,7 +112,15 @@ std::optional<std::string> ReleaseStore::current() const {
     throw Error(Code::kCorrupt, link + " is not a link: move it away, then run 'mcpctl repair'",
                 {{"file", link}});
   }
-  return base_name("/" + fs_.read_link(link));
+  const std::string id = base_name("/" + fs_.read_link(link));
+  // One that leads to nothing names no release: it is as good as lost.
+  return exists(id) ? std::optional(id) : std::nullopt;
+}
+
+std::string ReleaseStore::current_problem() const {
+  const std::string link = layout_.current(app_);
+  return escape_path(link) + ", which names the release in use, " +
+         (fs_.info(link) ? "names none that is there" : "is missing");
 }
 
 std::vector<std::string> ReleaseStore::list() const {

@@ -65,7 +65,11 @@ class ReleaseStore {
   /// The version in such an ID.
   static std::string version_in(const std::string& id) { return id.substr(0, id.rfind('-')); }
 
+  /// The release that the link `current` names; empty when the link is missing or names none that
+  /// is there. Error{kCorrupt} when it is no link.
   std::optional<std::string> current() const;
+  /// What is wrong with the link. REQUIRES: current() is empty.
+  std::string current_problem() const;
   std::vector<std::string> list() const;
   bool exists(const std::string& id) const;
   /// The release that a person means: its whole ID, its version, or the start of its ID up to a
