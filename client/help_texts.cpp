@@ -198,7 +198,9 @@ common to all commands: mcpctl --help
 
 constexpr std::string_view kJobs = R"(mcpctl jobs - the last jobs and how they ended
 
-Usage: mcpctl jobs
+Usage: mcpctl jobs [--app NAME]
+
+  --app NAME          only those of this application
 
 `mcpctl logs JOB` shows what a job did. Options common to all commands: mcpctl --help
 )";

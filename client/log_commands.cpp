@@ -8,8 +8,15 @@ namespace mcpu {
 namespace {
 
 JobId last_job(Session& session) {
-  const nlohmann::json reply = session.daemon.call("Jobs", {{"limit", 1}});
-  const nlohmann::json& jobs = member_of(reply, "jobs");
+  nlohmann::json parameters = session.app_parameters();
+  parameters["limit"] = 1;
+  const nlohmann::json reply = session.daemon.call("Jobs", parameters);
+  const nlohmann::json &jobs = member_of(reply, "jobs"), &problems = member_of(reply, "problems");
+  if (jobs.empty() && !problems.empty()) {
+    const nlohmann::json& one = problems.front();
+    throw Error(Code::kCorrupt, text_of(one, "what") + ": " + text_of(one, "remedy"),
+                {{"file", text_of(one, "file")}});
+  }
   if (jobs.empty()) {
     throw Error(Code::kNotFound, "there has been no job yet; mcpctl logs 0 shows the daemon's log",
                 {{"what", "job"}});

@@ -61,7 +61,7 @@ int run_report_command(Session& session) {
   if (command == Command::kStatus) return status(session);
   const bool jobs = command == Command::kJobs, releases = command == Command::kReleases;
   const nlohmann::json reply =
-      jobs       ? session.daemon.call("Jobs", nlohmann::json::object())
+      jobs       ? session.daemon.call("Jobs", session.app_parameters())
       : releases ? session.daemon.call("Releases", session.app_parameters())
                  : session.daemon.call("ShowConfiguration", nlohmann::json::object());
   const Paint& paint = session.screen.paint();

@@ -29,7 +29,7 @@ JobRecord record_from_json(const json& document) {
     if (!document.contains(key)) return std::nullopt;
     return parse_time(document.at(key).get<std::string>());
   };
-  record.queued_at = time("queued_at").value();
+  record.queued_at = parse_time(document.at("queued_at").get<std::string>());
   record.started_at = time("started_at");
   record.finished_at = time("finished_at");
   if (document.contains("result")) record.result = job_result_from_json(document.at("result"));

@@ -53,9 +53,9 @@ class JobRecords {
   /// Empty when there is no such job or its record cannot be read.
   std::optional<JobRecord> read(JobId id) const;
   /// The same, but throws Error{kIo} for a record that cannot be read at present.
+  std::optional<JobRecord> load(JobId id) const;
   /// Whether there is such a job, but no record of it that could be read.
   bool lost(JobId id) const;
-  std::optional<JobRecord> load(JobId id) const;
   void remove(JobId id);
 
  private:

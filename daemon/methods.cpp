@@ -128,9 +128,10 @@ Answer status(const Context& context) {
 
 Answer jobs(const Context& context) {
   Parameters parameters(context.call.parameters);
+  const std::string app = parameters.app();
   const std::uint64_t limit = parameters.integer("limit", 1, kMostJobs).value_or(20);
   parameters.finish();
-  return reply_with(context.service.jobs(limit, context.peer));
+  return reply_with(context.service.jobs(app, limit, context.peer));
 }
 
 Answer releases(const Context& context) {

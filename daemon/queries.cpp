@@ -86,6 +86,7 @@ json Queries::status(const std::string& app, bool verify) const {
   if (queue_.running) document["running"] = job(*queue_.running);
   if (queue_.recovered_job != 0) document["running"] = recovery();
   for (const json& one : problems_) document["problems"].push_back(one);
+  add_lost_records(document);
   return document;
 }
 
@@ -155,8 +156,8 @@ json Queries::application(const Application& app, bool verify) const {
       if (error.context().contains(key)) one["file"] = error.context().at(key);
     }
     document["problems"].push_back(one);
-  add_denied(app, document);
   }
+  add_denied(app, document);
   if (state.newest) document["looked_up"] = format_time(state.newest->looked_up);
   return document;
 }
@@ -344,22 +345,37 @@ json Queries::job(const JobRecord& record) const {
   return document;
 }
 
-json Queries::jobs(std::size_t limit) const {
+json Queries::lost_record(JobId id) const {
   const Layout& layout = environment_.tools.layout;
-  JobRecords records(environment_.tools.fs, layout);
+  const std::string number = std::to_string(id), file = escape_path(layout.job_file(id));
+  return {{"what", "the record of job " + number + " cannot be read: " + file},
+          {"remedy", "put a good copy in its place, or remove " + escape_path(layout.job(id)) +
+                         " to forget the job; 'mcpctl logs " + number +
+                         "' shows what there is of its log"},
+          {"file", file}};
+}
+
+void Queries::add_lost_records(json& document) const {
+  const JobRecords records(environment_.tools.fs, environment_.tools.layout);
+  for (const JobId id : records.list()) {
+    // What a pending recovery needs of its job is not to be removed.
+    if (id == queue_.recovered_job || record_of(id) || !records.lost(id)) continue;
+    document["problems"].push_back(lost_record(id));
+  }
+}
+
+json Queries::jobs(const std::string& app, std::size_t limit) const {
+  const std::string wanted = app.empty() ? "" : environment_.configuration->application(app).name;
+  const JobRecords records(environment_.tools.fs, environment_.tools.layout);
   json list = json::array(), problems = json::array();
   const auto ids = records.list();
   for (auto id = ids.rbegin(); id != ids.rend() && list.size() + problems.size() < limit; ++id) {
-    if (queue_.running && queue_.running->id == *id) {
-      list.push_back(job(*queue_.running));
-    } else if (const auto record = record_of(*id)) {
+    const bool runs = queue_.running && queue_.running->id == *id;
+    const auto record = runs ? queue_.running : record_of(*id);
+    if (!record) {
+      if (records.lost(*id)) problems.push_back(lost_record(*id));
+    } else if (wanted.empty() || app_of(*record) == wanted) {
       list.push_back(job(*record));
-    } else if (records.lost(*id)) {
-      const std::string number = std::to_string(*id), file = escape_path(layout.job_file(*id));
-      problems.push_back({{"what", "the record of job " + number + " cannot be read: " + file},
-                          {"remedy", "nothing else needs it; 'mcpctl logs " + number +
-                                         "' shows what there is of its log"},
-                          {"file", file}});
     }
   }
   return {{"jobs", list}, {"problems", problems}};
@@ -377,6 +393,16 @@ bool readable(const ReleaseStore& store, const std::string& id) {
   }
 }
 
+/// Empty also where the marks cannot be read: status tells of that.
+std::optional<DeniedRelease> denied_mark(const Tools& tools, const std::string& app,
+                                         const std::string& digest) {
+  try {
+    return DeniedReleases(tools.fs, tools.layout, app).find(digest);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 json Queries::stored_release(const Application& app, const ReleaseStore& store,
@@ -390,16 +416,6 @@ json Queries::stored_release(const Application& app, const ReleaseStore& store,
   document["pinned"] = std::ranges::find(state.pins, id) != state.pins.end();
   document["held"] = state.holds.contains(id);
   const auto denied = denied_mark(environment_.tools, app.name, info.digest.hex());
-/// Empty also where the marks cannot be read: status tells of that.
-std::optional<DeniedRelease> denied_mark(const Tools& tools, const std::string& app,
-                                         const std::string& digest) {
-  try {
-    return DeniedReleases(tools.fs, tools.layout, app).find(digest);
-  } catch (const Error&) {
-    return std::nullopt;
-  }
-}
-
   if (denied) document["denied_by"] = denied->check;
   const auto health = state.health.find(id);
   document["health"] = denied                         ? "denied"

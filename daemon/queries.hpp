@@ -18,7 +18,7 @@ class Queries {
           std::function<bool(std::uint32_t)> may_see);
 
   nlohmann::json status(const std::string& app, bool verify) const;
-  nlohmann::json jobs(std::size_t limit) const;
+  nlohmann::json jobs(const std::string& app, std::size_t limit) const;
   nlohmann::json releases(const std::string& app) const;
   /// Which daemon this is.
   nlohmann::json instance() const;
@@ -43,6 +43,9 @@ class Queries {
   nlohmann::json stored_release(const Application& app, const ReleaseStore& store,
                                 const std::string& id, const struct Kept& kept) const;
   std::optional<JobRecord> record_of(JobId id) const;
+  /// The problem that a job's record cannot be read; all of them.
+  nlohmann::json lost_record(JobId id) const;
+  void add_lost_records(nlohmann::json& document) const;
   nlohmann::json job(const JobRecord& record) const;
   /// The application's last job that has ended.
   std::optional<JobRecord> last_job(const std::string& app) const;

@@ -44,7 +44,8 @@ class Service {
   virtual nlohmann::json plan(const JobRequest& request, const Peer& peer) = 0;
   /// Slow with `verify`.
   virtual nlohmann::json status(const std::string& app, bool verify, const Peer& peer) = 0;
-  virtual nlohmann::json jobs(std::size_t limit, const Peer& peer) = 0;
+  /// `app` empty: those of all applications.
+  virtual nlohmann::json jobs(const std::string& app, std::size_t limit, const Peer& peer) = 0;
   virtual nlohmann::json releases(const std::string& app, const Peer& peer) = 0;
   /// pin, unpin, hold, unhold. `release` empty: hold and unhold of the whole application. Slow.
   virtual nlohmann::json mark(const std::string& app, const std::string& action,

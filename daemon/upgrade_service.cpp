@@ -341,7 +341,9 @@ json UpgradeService::status(const std::string& app, bool verify, const Peer& pee
   return reply;
 }
 
-json UpgradeService::jobs(std::size_t limit, const Peer& peer) { return queries(peer).jobs(limit); }
+json UpgradeService::jobs(const std::string& app, std::size_t limit, const Peer& peer) {
+  return queries(peer).jobs(app, limit);
+}
 
 json UpgradeService::releases(const std::string& app, const Peer& peer) {
   return queries(peer).releases(app);

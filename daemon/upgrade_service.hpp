@@ -48,7 +48,7 @@ class UpgradeService final : public Service {
   nlohmann::json cancel(JobId job, const Peer& peer) override;
   nlohmann::json plan(const JobRequest& request, const Peer& peer) override;
   nlohmann::json status(const std::string& app, bool verify, const Peer& peer) override;
-  nlohmann::json jobs(std::size_t limit, const Peer& peer) override;
+  nlohmann::json jobs(const std::string& app, std::size_t limit, const Peer& peer) override;
   nlohmann::json releases(const std::string& app, const Peer& peer) override;
   nlohmann::json mark(const std::string& app, const std::string& action, const std::string& release,
                       const Peer& peer) override;

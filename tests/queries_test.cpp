@@ -80,14 +80,11 @@ TEST_CASE("a link into the launcher that lost its launcher is a problem") {
 TEST_CASE("a program of the current release that cannot be executed is a problem, by one look") {
   const std::string id = release_of(installed_machine(), "1.0.0");
   const std::string tree = installed_machine().layout().tree("app", id);
-  const std::string releases = installed_machine().layout().releases("app");
   const std::string missing = "its program bin/app of release " + id + " is missing";
   const std::vector<std::pair<std::function<void(FileSystem&)>, std::string>> damages{
       {[&](FileSystem& fs) { fs.remove_file(tree + "/bin/app"); }, missing},
       {[&](FileSystem& fs) { fs.rename(tree, "/elsewhere"); }, missing},
-      {[&](FileSystem& fs) { fs.set_mode(tree + "/bin/app", 0644); }, "is not executable"},
-      {[&](FileSystem& fs) { fs.rename(releases + "/" + id, "/elsewhere"); },
-       "its program is missing from release " + id}};
+      {[&](FileSystem& fs) { fs.set_mode(tree + "/bin/app", 0644); }, "is not executable"}};
   for (const auto& [damage, text] : damages) {
     Machine machine(installed_machine());
     damage(machine.fs());
@@ -162,6 +159,62 @@ TEST_CASE("the release that a rollback goes to is compared too") {
   CHECK(contains(app.at("problems").at(0).at("remedy"), "'mcpctl upgrade --to 1.0.0'"));
 }
 
+TEST_CASE("marks of denied releases that cannot be read are a problem with a remedy") {
+  Machine machine(installed_machine());
+  machine.write(machine.layout().denied("app"), "{", 0600);
+  const json problems = Asking(machine).app().at("problems");
+  REQUIRE(problems.size() == 1);
+  CHECK(problems.at(0).at("file") == machine.layout().denied("app"));
+  CHECK(contains(problems.at(0).at("remedy"), "remove it"));
+  const json releases = Asking(machine).queries().releases("app").at("releases");
+  CHECK(releases.at(0).at("health") == "good");
+}
+
+TEST_CASE("a link that names no release is told of once, with the repair that mends it") {
+  Machine machine(upgraded_machine());
+  link_durably(machine.fs(), "releases/nope", machine.layout().current("app"));
+  const json problems = Asking(machine).app().at("problems");
+  REQUIRE(problems.size() == 1);
+  CHECK(contains(problems.at(0).at("what"), "names none that is there"));
+  CHECK(problems.at(0).at("remedy") == "run 'mcpctl repair'");
+}
+
+TEST_CASE("where the release in use is gone, status says to upgrade") {
+  Machine machine(installed_machine());
+  const std::string id = release_of(machine, "1.0.0");
+  machine.fs().rename(machine.layout().release("app", id), "/elsewhere");
+  const json app = Asking(machine).app();
+  CHECK(app.at("entry_points").at(0).at("state") == "broken");
+  REQUIRE(names(app.at("problems"), "names none that is there"));
+  CHECK(app.at("problems").at(0).at("remedy") == "run 'mcpctl upgrade'");
+}
+
+TEST_CASE("jobs are those of the application that is named, or all") {
+  Machine machine(upgraded_machine());
+  Asking asking(machine);
+  CHECK(asking.queries().jobs("app", 10).at("jobs").size() == 2);
+  JobRecord other;
+  other.id = 3;
+  other.request.app = "other";
+  other.queued_at = now();
+  asking.engine.records().create(other);
+  CHECK(asking.queries().jobs("", 10).at("jobs").size() == 3);
+  CHECK(asking.queries().jobs("app", 1).at("jobs").at(0).at("job") == 2);
+  CHECK(error_of([&] { asking.queries().jobs("nope", 10); }).code() == Code::kNotFound);
+}
+
+TEST_CASE("status and jobs name a job whose record cannot be read, and what to do") {
+  Machine machine(upgraded_machine());
+  machine.write(machine.layout().job_file(1), "{", 0600);
+  Asking asking(machine);
+  for (const json& reply : {asking.queries().status("", false), asking.queries().jobs("", 10)}) {
+    REQUIRE(names(reply.at("problems"), "record of job 1 cannot be read"));
+    CHECK(contains(reply.at("problems").at(0).at("remedy"), machine.layout().job(1)));
+  }
+  remove_tree(machine.fs(), machine.layout().job(1));
+  CHECK(asking.queries().status("", false).at("problems").empty());
+}
+
 TEST_CASE("a newer release is named, and why it is not taken if it is denied") {
   Machine machine(installed_machine());
   machine.check_by(
@@ -200,12 +253,12 @@ TEST_CASE("release information that cannot be read is a problem, not the end of 
 
 TEST_CASE("jobs are listed newest first, at most as many as asked for") {
   Machine machine(upgraded_machine());
-  const json jobs = Asking(machine).queries().jobs(10).at("jobs");
+  const json jobs = Asking(machine).queries().jobs("", 10).at("jobs");
   REQUIRE(jobs.size() == 2);
   CHECK(jobs.at(0).at("job") == 2);
   CHECK(jobs.at(0).at("state") == "finished");
   CHECK(jobs.at(0).at("release") == release_of(machine, "1.1.0"));
-  CHECK(Asking(machine).queries().jobs(1).at("jobs").size() == 1);
+  CHECK(Asking(machine).queries().jobs("", 1).at("jobs").size() == 1);
 }
 
 TEST_CASE(
@@ -219,7 +272,7 @@ TEST_CASE(
   records.write(record);
   for (const auto& [peer, told] : {std::pair{0U, true}, {1001U, true}, {1002U, false}}) {
     asking.peer = peer;
-    const std::string message = asking.queries().jobs(1).at("jobs").at(0).at("message");
+    const std::string message = asking.queries().jobs("", 1).at("jobs").at(0).at("message");
     CHECK(contains(message, "secrets.json") == told);
     CHECK(contains(message, "anna"));
   }
@@ -249,7 +302,7 @@ TEST_CASE("a job whose result is known has ended, though the queue does not know
   asking.view.running->id = 2;
   const json status = asking.queries().status("", false);
   CHECK_FALSE(status.contains("running"));
-  CHECK(asking.queries().jobs(1).at("jobs").at(0).at("state") == "finished");
+  CHECK(asking.queries().jobs("", 1).at("jobs").at(0).at("state") == "finished");
 }
 
 TEST_CASE("releases say why they are kept, and which are pinned, held and denied") {

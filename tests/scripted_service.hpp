@@ -74,7 +74,7 @@ class ScriptedService : public Service {
   nlohmann::json status(const std::string& app, bool verify, const Peer& peer) override {
     return {{"app", app}, {"verify", verify}, {"uid", peer.uid}};
   }
-  nlohmann::json jobs(std::size_t limit, const Peer&) override {
+  nlohmann::json jobs(const std::string&, std::size_t limit, const Peer&) override {
     return {{"limit", limit}, {"jobs", nlohmann::json::array()}};
   }
   nlohmann::json releases(const std::string& app, const Peer&) override {

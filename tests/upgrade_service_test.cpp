@@ -84,7 +84,7 @@ TEST_CASE("a stranger may look at everything and change nothing") {
     CHECK(error_of(change).code() == Code::kNotAuthorized);
   }
   CHECK(serving.service.status("", false, kStranger).at("applications").size() == 1);
-  CHECK(serving.service.jobs(10, kStranger).at("jobs").size() == 1);
+  CHECK(serving.service.jobs("", 10, kStranger).at("jobs").size() == 1);
   CHECK(serving.service.releases("app", kStranger).at("releases").size() == 1);
 }
 
@@ -187,7 +187,7 @@ TEST_CASE("what cannot be done is refused before it gets a number") {
   JobRequest other = upgrade_request();
   other.app = "other";
   CHECK(error_of([&] { serving.service.submit(other, kRoot); }).code() == Code::kNotFound);
-  CHECK(serving.service.jobs(10, kRoot).at("jobs").size() == 1);
+  CHECK(serving.service.jobs("", 10, kRoot).at("jobs").size() == 1);
 }
 
 TEST_CASE("a plan says what would happen, makes no job and changes nothing") {
@@ -197,7 +197,7 @@ TEST_CASE("a plan says what would happen, makes no job and changes nothing") {
   const json reply = serving.service.plan(upgrade_request(), kRoot);
   CHECK(reply.at("to").at("version") == "1.1.0");
   CHECK(machine.picture() == before);
-  CHECK(serving.service.jobs(10, kRoot).at("jobs").size() == 1);
+  CHECK(serving.service.jobs("", 10, kRoot).at("jobs").size() == 1);
 }
 
 TEST_CASE("pins and holds are known to status, survive a restart and can be taken back") {
@@ -261,7 +261,7 @@ TEST_CASE("a home that is away keeps a recovery pending: status names it, change
   CHECK(contains(serving.service.status("", false, kRoot).at("problems").dump(), Machine::kHome));
   for (const std::string& told :
        {serving.service.status("", false, kStranger).at("problems").dump(),
-        serving.service.jobs(1, kStranger).dump(), serving.service.activity()}) {
+        serving.service.jobs("", 1, kStranger).dump(), serving.service.activity()}) {
     CHECK_MESSAGE(contains(told, "something in the home of root cannot be put back yet"), told);
     CHECK_MESSAGE(!contains(told, Machine::kHome), told);
   }
@@ -311,7 +311,7 @@ TEST_CASE("a job's record keeps the name of what it was for, whatever is configu
   other->applications.front().name = "mcp";
   other->applications.back().name = "greet";
   serving.service.reload(other);
-  CHECK(serving.service.jobs(1, kRoot).at("jobs").at(0).at("app") == "app");
+  CHECK(serving.service.jobs("", 1, kRoot).at("jobs").at(0).at("app") == "app");
   const json status = serving.service.status("", false, kRoot);
   for (const json& app : status.at("applications")) {
     CHECK(app.at("last_job").is_null());
