@@ -72,13 +72,13 @@ json checks_of(const PreparedJob& job) {
   return list;
 }
 
-/// What a repair would mend, as `status` says what is wrong.
+/// What a repair's plan would mend, as `status` says what is wrong.
 json repairs_of(const JobEnvironment& environment, const PreparedJob& job) {
   const Tools& tools = environment.tools;
   json list = json::array();
-  const std::string current = tools.layout.current(job.app->name);
-  if (!ReleaseStore(tools.fs, tools.layout, job.app->name).current()) {
-    list.push_back(escape_path(current) + " is missing: it names " + job.plan.to + " again");
+  const ReleaseStore store(tools.fs, tools.layout, job.app->name);
+  if (!store.current()) {
+    list.push_back(store.current_problem() + ": it names " + job.plan.to + " again");
   }
   const EntryPoints entry_points(tools.fs, tools.layout, job.app->name, job.app->entry_points,
                                  tools.launcher);
@@ -129,28 +129,32 @@ json release_document(const ReleaseInfo& info) {
 }
 
 json describe_dry_run(const JobEnvironment& environment, const PreparedJob& job,
-                      const std::vector<Notice>& notices, const std::string& refusal) {
+                      const DryRun& found) {
   const Plan& plan = job.plan;
-  json reply{
-      {"app", job.app->name},
-      {"kind", kind_name(plan.kind)},
-      {"mode", mode_name(plan.mode)},
-      {"nothing_to_do", job.early.has_value()},
-      {"message", job.early ? job.early->message : refusal},
-      {"changed_files",
-       job.changes.added.size() + job.changes.changed.size() + job.changes.removed.size()},
-      {"changes", changes_of(job.changes)},
-      {"saves", json::array()},
-      {"checks", json::array()},
-      {"restarts", job.plan.kind == JobKind::kRepair ? json::array() : json(job.app->services)},
-      {"steps", json::array()},
-      {"problems", problems_of(notices, refusal)}};
+  const bool repair = found.request.kind == JobKind::kRepair;
+  const bool nothing = job.early && found.repairs.empty();
+  json reply{{"app", job.app->name},
+             {"kind", kind_name(found.request.kind)},
+             {"mode", mode_name(found.request.mode)},
+             {"nothing_to_do", nothing},
+             {"message", nothing ? job.early->message : found.refusal},
+             {"changed_files",
+              job.changes.added.size() + job.changes.changed.size() + job.changes.removed.size()},
+             {"changes", changes_of(job.changes)},
+             {"saves", json::array()},
+             {"checks", json::array()},
+             {"restarts", repair ? json::array() : json(job.app->services)},
+             {"steps", json::array()},
+             {"problems", problems_of(found.notices, found.refusal)}};
+  if (repair && !nothing) {
+    reply["repairs"] = job.early ? json::array() : repairs_of(environment, job);
+    for (const std::string& one : found.repairs) reply["repairs"].push_back(one);
+  }
   if (job.early) return reply;
   reply["from"] = release_or_null(environment, job, plan.from);
   reply["to"] = job.release ? release_document(*job.release) : json();
-  if (plan.kind == JobKind::kRepair) reply["repairs"] = repairs_of(environment, job);
   for (const ManagedUser& user : plan.users) {
-    if (!user.homeless && plan.kind != JobKind::kRepair) add_saves(environment, job, user, reply);
+    if (!user.homeless && !repair) add_saves(environment, job, user, reply);
   }
   reply["checks"] = checks_of(job);
   for (const Step& step : plan.steps) reply["steps"].push_back(step_name(step.kind));

@@ -59,6 +59,10 @@ json undo_record(const Error& error, const PreparedJob& job) {
   return undo;
 }
 
+std::string removal_of(const std::string& release) {
+  return "release " + release + " removed, which nothing needs";
+}
+
 /// The end of the job writes the marks of denied releases: what keeps them from being read is to
 /// fail the job before anything is changed, not behind its switch. Throws Error{kCorrupt, kIo}.
 void require_readable_marks(const Tools& tools, const PreparedJob& job) {
@@ -91,6 +95,8 @@ bool JobRunner::run(const JobRecord& record, JobLog& log, const Cancellation& ca
 
 bool JobRunner::run_switch(const JobRecord& record, JobLog& log, const Cancellation& cancellation,
                            const std::function<void()>& on_commit) {
+  const bool repair = record.request.kind == JobKind::kRepair;
+  if (repair && state_.can_rebuild()) rebuild_state(log);
   if (const std::string damage = state_.damage(); !damage.empty()) throw refused(damage);
   log.enter(Phase::kResolve);
   const auto state = state_.get();
@@ -104,8 +110,7 @@ bool JobRunner::run_switch(const JobRecord& record, JobLog& log, const Cancellat
   }
   remember_findings(record.request.app, planner);
   if (job.early) {
-    if (record.request.kind == JobKind::kRepair) tidy_up(*job.app, log);
-    finisher().record_result(record.id, *job.early, log);
+    finisher().record_result(record.id, repair ? tidy_up(job, log) : *job.early, log);
     return true;
   }
   log.enter(Phase::kPreflight);
@@ -132,6 +137,7 @@ bool JobRunner::execute(const JobRecord& record, PreparedJob& job, JobLog& log,
     log.enter(Phase::kCommit);
     commit = summarize(record, job, context,
                        std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin));
+    for (const std::string& one : mended_) commit.result.message += "; " + one;
     log.flush();
     on_commit();
     cancellation.check();
@@ -187,10 +193,28 @@ void JobRunner::remember_health(const std::string& app, const JobResult& checked
   });
 }
 
-void JobRunner::tidy_up(const Application& app, JobLog& log) {
+std::string JobRunner::state_made_again() const {
+  return escape_path(environment_.tools.layout.state_file()) +
+         " made again from the jobs' records, without pins, holds and pauses";
+}
+
+void JobRunner::rebuild_state(JobLog& log) {
+  state_.rebuild();
+  mended_.push_back(state_made_again());
+  if (const std::string loss = state_.loss(); !loss.empty()) {
+    log.warning("state.rebuilt", {{"loss", loss}});
+  }
+}
+
+JobResult JobRunner::tidy_up(const PreparedJob& job, JobLog& log) {
   log.enter(Phase::kPrune);
-  prune(environment_.tools.fs, environment_.tools.layout, app.name, *state_.get(),
-        environment_.configuration->retention, log);
+  const auto removed = prune(environment_.tools.fs, environment_.tools.layout, job.app->name,
+                             *state_.get(), environment_.configuration->retention, log);
+  for (const std::string& release : removed) mended_.push_back(removal_of(release));
+  if (mended_.empty()) return *job.early;
+  std::string what;
+  for (const std::string& one : mended_) what += (what.empty() ? "" : "; ") + one;
+  return {Outcome::kDone, "mended: " + what, {{"app", job.app->name}, {"mended", mended_}}};
 }
 
 void JobRunner::run_check(const JobRecord& record, JobLog& log, const Cancellation& cancellation) {
@@ -209,19 +233,29 @@ void JobRunner::run_check(const JobRecord& record, JobLog& log, const Cancellati
 
 json JobRunner::dry_run(const JobRecord& record, const Cancellation& cancellation) {
   JobLog log;
-  const auto state = state_.get();
+  const bool rebuilds = record.request.kind == JobKind::kRepair && state_.can_rebuild();
+  const auto state = rebuilds ? state_.rebuilt() : state_.get();
   PreparedJob job = JobPlanner(environment_, *state, log, &cancellation).prepare(record);
   require_readable_marks(environment_.tools, job);
-  std::string problem;
+  DryRun found{record.request, {}, "", {}};
+  if (rebuilds) found.repairs.push_back(state_made_again());
+  if (record.request.kind == JobKind::kRepair) {
+    for (const std::string& release :
+         unneeded_releases(environment_.tools.fs, environment_.tools.layout, job.app->name, *state,
+                           environment_.configuration->retention)) {
+      found.repairs.push_back(removal_of(release));
+    }
+  }
   if (!job.early) {
     try {
       preflight(environment_, job, log, &cancellation);
     } catch (const Error& error) {
       if (error.code() != Code::kRefused) throw;
-      problem = error.what();
+      found.refusal = error.what();
     }
   }
-  return describe_dry_run(environment_, job, log.collected(), problem);
+  found.notices = log.collected();
+  return describe_dry_run(environment_, job, found);
 }
 
 }  // namespace mcpu

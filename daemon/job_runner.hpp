@@ -3,6 +3,7 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "daemon/job_finisher.hpp"
 #include "daemon/job_planner.hpp"
@@ -32,8 +33,12 @@ class JobRunner {
   bool undo(StepContext& context, Transaction& transaction, const class Error& error,
             const PreparedJob& job);
   JobFinisher finisher() const;
-  /// What a repair does where no job did: removes releases and records that nothing needs.
-  void tidy_up(const Application& app, JobLog& log);
+  /// Makes a damaged state again, for a repair.
+  void rebuild_state(JobLog& log);
+  /// What a repair does besides its plan, which is nothing: removes releases and records that
+  /// nothing needs. Returns its result, which is `early` where nothing was done.
+  JobResult tidy_up(const PreparedJob& job, JobLog& log);
+  std::string state_made_again() const;
   /// What the plan's making found: the newest release of the source, and damaged releases.
   void remember_findings(const std::string& app, const JobPlanner& planner);
   /// Whether a check found the release's files whole, if that is news.
@@ -42,6 +47,7 @@ class JobRunner {
   const JobEnvironment& environment_;
   StateStore& state_;
   EventLog& events_;
+  std::vector<std::string> mended_;  ///< by a repair, besides its plan
 };
 
 }  // namespace mcpu

@@ -30,20 +30,32 @@ bool known_damaged(const ApplicationState& state, const std::string& release) {
   return health != state.health.end() && !health->second.passed;
 }
 
-void prune_releases(ReleaseStore& store, const Kept& kept, JobLog& log) {
+/// What retention does not keep, whether a process runs from it or not.
+std::vector<std::string> not_kept(const ReleaseStore& store, const ApplicationState& state,
+                                  const Retention& retention) {
+  std::vector<std::string> releases;
+  if (state.marks_lost) return releases;
+  const Kept kept = what_to_keep(state, store.current().value_or(""), retention);
   for (const std::string& id : store.list()) {
-    if (kept.releases.contains(id)) continue;
-    std::uint64_t bytes = 0;
-    try {
-      bytes = store.read(id).bytes;
-    } catch (const Error&) {  // damaged: only its size is unknown
-    }
-    if (store.remove(id)) {
-      log.info("prune.removed", {{"release", id}, {"bytes", format_bytes(bytes)}});
-    } else {
-      log.info("prune.kept", {{"release", id}, {"reason", "a process still runs from it"}});
-    }
+    if (!kept.releases.contains(id)) releases.push_back(id);
   }
+  return releases;
+}
+
+/// Whether it is gone: it stays while a process runs from it.
+bool remove_release(ReleaseStore& store, const std::string& id, JobLog& log) {
+  std::uint64_t bytes = 0;
+  try {
+    bytes = store.read(id).bytes;
+  } catch (const Error&) {  // damaged: only its size is unknown
+  }
+  const bool removed = store.remove(id);
+  if (removed) {
+    log.info("prune.removed", {{"release", id}, {"bytes", format_bytes(bytes)}});
+  } else {
+    log.info("prune.kept", {{"release", id}, {"reason", "a process still runs from it"}});
+  }
+  return removed;
 }
 
 /// Whether a job's snapshot is all that is left of what somebody had in a home or as a command.
@@ -128,12 +140,23 @@ Kept what_to_keep(const ApplicationState& state, const std::string& current,
   return kept;
 }
 
-void prune(FileSystem& fs, const Layout& layout, const std::string& app, const State& state,
-           const Retention& retention, JobLog& log) {
+std::vector<std::string> unneeded_releases(FileSystem& fs, const Layout& layout,
+                                           const std::string& app, const State& state,
+                                           const Retention& retention) {
+  const ReleaseStore store(fs, layout, app);
+  auto releases = not_kept(store, state.application(app), retention);
+  std::erase_if(releases, [&](const std::string& id) { return store.in_use(id); });
+  return releases;
+}
+
+std::vector<std::string> prune(FileSystem& fs, const Layout& layout, const std::string& app,
+                               const State& state, const Retention& retention, JobLog& log) {
+  std::vector<std::string> removed;
   try {
     ReleaseStore store(fs, layout, app);
-    const Kept kept = what_to_keep(state.application(app), store.current().value_or(""), retention);
-    if (!state.application(app).marks_lost) prune_releases(store, kept, log);
+    for (const std::string& id : not_kept(store, state.application(app), retention)) {
+      if (remove_release(store, id, log)) removed.push_back(id);
+    }
     std::set<JobId> jobs;
     for (const auto& [name, one] : state.applications) {
       const std::string current = ReleaseStore(fs, layout, name).current().value_or("");
@@ -145,6 +168,7 @@ void prune(FileSystem& fs, const Layout& layout, const std::string& app, const S
   } catch (const Error& error) {
     log.warning("prune.failed", {{"reason", error.what()}});
   }
+  return removed;
 }
 
 }  // namespace mcpu

@@ -23,9 +23,15 @@ struct Kept {
 Kept what_to_keep(const ApplicationState& state, const std::string& current,
                   const Retention& retention);
 
-/// Removes what need not be kept. A release that a process runs from stays and is tried again by a
-/// later job. Reported through the log; failures are warnings: pruning never fails a job.
-void prune(FileSystem& fs, const Layout& layout, const std::string& app, const State& state,
-           const Retention& retention, class JobLog& log);
+/// The stored releases that prune() would remove. Reads only.
+std::vector<std::string> unneeded_releases(FileSystem& fs, const Layout& layout,
+                                           const std::string& app, const State& state,
+                                           const Retention& retention);
+
+/// Removes what need not be kept, and returns the releases among that. A release that a process
+/// runs from stays and is tried again by a later job. Reported through the log; failures are
+/// warnings: pruning never fails a job.
+std::vector<std::string> prune(FileSystem& fs, const Layout& layout, const std::string& app,
+                               const State& state, const Retention& retention, class JobLog& log);
 
 }  // namespace mcpu

@@ -234,9 +234,13 @@ bool StateStore::can_rebuild() const {
   return aside_;
 }
 
+std::shared_ptr<const State> StateStore::rebuilt() const {
+  return std::make_shared<State>(state_from_records(JobRecords(fs_, layout_)));
+}
+
 void StateStore::rebuild() {
   const std::lock_guard serial(update_mutex_);
-  auto rebuilt = std::make_shared<State>(state_from_records(JobRecords(fs_, layout_)));
+  auto rebuilt = this->rebuilt();
   write_durably(fs_, layout_.state_file(), to_json(*rebuilt).dump(1) + "\n", 0600);
   const std::lock_guard lock(mutex_);
   state_ = std::move(rebuilt);

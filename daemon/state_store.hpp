@@ -95,6 +95,8 @@ class StateStore {
   void try_again();
   /// Whether the damaged state lies aside, so that rebuild() can make it again.
   bool can_rebuild() const;
+  /// The state as the jobs' records tell it.
+  std::shared_ptr<const State> rebuilt() const;
   /// Makes a damaged state again from the jobs' records, durably; `loss()` says what is not in it.
   /// The damaged file stays aside. REQUIRES: can_rebuild().
   void rebuild();

@@ -393,7 +393,6 @@ void UpgradeService::run_job(QueuedJob& job) {
                                 {"owner", record.by}});
   std::string failure;
   try {
-    if (record.request.kind == JobKind::kRepair && state_.can_rebuild()) state_.rebuild();
     if (const std::string loss = state_.loss(); !loss.empty()) {
       job.log->warning("state.rebuilt", {{"loss", loss}});
     }

@@ -85,6 +85,19 @@ TEST_CASE("nothing to do is said with its reason and without steps") {
   CHECK(reply.at("steps").empty());
 }
 
+TEST_CASE("nothing to do is said of the kind of job that was asked for") {
+  Machine machine(installed_machine());
+  JobRequest repair;
+  repair.kind = JobKind::kRepair;
+  JobRequest there = rollback_request();
+  there.to = "1.0.0";
+  for (const JobRequest& request : {repair, there}) {
+    const json reply = dry_run(machine, request);
+    CHECK(reply.at("nothing_to_do").get<bool>());
+    CHECK(reply.at("kind") == kind_name(request.kind));
+  }
+}
+
 TEST_CASE("a long list of changes is cut, and counted as a whole") {
   Machine machine(installed_machine());
   for (int i = 0; i < 300; ++i) machine.offer_file("lib/" + std::to_string(i), "x");

@@ -63,6 +63,30 @@ class Repair(UnchangedCase):
         self.said("repair")
         self.assert_well()
 
+    def test_a_link_that_names_no_release_is_made_again_like_one_that_is_gone(self):
+        self.current.unlink()
+        self.current.symlink_to("releases/nope")
+        told = self.said("status", status=1)
+        self.assertEqual(1, told.count("PROBLEM"), told)
+        self.assertIn("mcpctl repair", told)
+        self.assertIn("names none that is there", self.said("repair", "--dry-run"))
+        self.said("repair")
+        self.assert_well()
+
+    def test_a_release_that_nothing_needs_is_named_before_and_after_it_is_removed(self):
+        spare = self.current.parent / "releases" / "0.9.0-0123456789ab"
+        shutil.copytree(self.current.resolve(), spare)
+        removal = f"release {spare.name} removed, which nothing needs"
+        self.assertIn(removal, self.said("repair", "--dry-run"))
+        self.assertTrue(spare.exists())
+        code, lines = self.sandbox.mcpctl_json("repair")
+        self.assertEqual((0, "done", f"mended: {removal}"),
+                         (code, lines[-1]["result"]["outcome"], lines[-1]["result"]["message"]))
+        self.assertFalse(spare.exists())
+        said = self.said("repair", "--dry-run")
+        self.assertIn("this is what repair would do", said)
+        self.assertIn("nothing is to be mended", said)
+
     def test_a_dry_run_names_what_would_be_mended_and_changes_nothing(self):
         self.replace(self.link, "removed")
         before = self.listing()
@@ -95,7 +119,11 @@ class Repair(UnchangedCase):
         self.daemon.start()
         self.assertIn("mcpctl repair", self.said("status", status=6))
         self.said("upgrade", status=1)
-        self.assertRegex(self.said("repair"), r"\[WARNING\].*pins, holds and pauses are lost")
+        self.assertIn(f"{file} made again from the jobs' records", self.said("repair", "--dry-run"))
+        self.assertFalse(file.exists())
+        said = self.said("repair")
+        self.assertRegex(said, r"\[WARNING\].*pins, holds and pauses are lost")
+        self.assertRegex(said, r"\[SUCCESS\] mended: .*state.json made again")
         switches = [(one["from"], one["to"], one["job"]) for one in history]
         self.assertEqual(switches,
                          [(one["from"], one["to"], one["job"]) for one in self.history()])
