@@ -241,6 +241,7 @@ void complete(const CLI::App& app, const Raw& raw, Arguments& out) {
   if (given("--wait")) out.request.wait = std::chrono::seconds(raw.wait);
   if (given("JOB")) out.job = raw.job;
   if (!raw.level.empty()) out.level = tier_from(raw.level);
+  if (out.level == Tier::kDebug) out.verbose = true;
   if (raw.color == "always") out.color = ColorChoice::kAlways;
   if (raw.color == "never") out.color = ColorChoice::kNever;
 }

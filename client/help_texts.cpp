@@ -213,7 +213,9 @@ Without a number the last job's. Job 0 is what happened outside of jobs.
 
   -f, --follow        go on with new lines until the job has ended
   --after N           only the lines after number N
-  --level TIER        only this tier and worse: debug, info, success, warning or error
+  --level TIER        only this tier and worse: debug, info, success, warning or error; without it,
+                      all but debug
+  -v, --verbose       DEBUG lines too, like --level debug
 
 Examples
   mcpctl logs 12
@@ -226,10 +228,12 @@ Options common to all commands: mcpctl --help
 
 constexpr std::string_view kWatch = R"(mcpctl watch - follow a job as it runs
 
-Usage: mcpctl watch [JOB]
+Usage: mcpctl watch [JOB] [-v]
 
 Without a number it follows the running job, or waits for the next one. It ends with the job. Ctrl-C
 ends watching only: the job goes on.
+
+  -v, --verbose       DEBUG lines too
 
 Exit codes: those of the job that is watched; 5 no daemon; 130 interrupted.
 Options common to all commands: mcpctl --help

@@ -52,7 +52,9 @@ class JobLogs(UnchangedCase):
 
     def test_verbose_shows_debug_lines_and_quiet_the_worst_and_the_result(self):
         self.assertNotIn("[DEBUG]", self.mcpctl("logs", "1"))
-        self.assertIn("[DEBUG] preflight", self.mcpctl("logs", "1", "--verbose"))
+        verbose = self.mcpctl("logs", "1", "--verbose")
+        self.assertIn("[DEBUG] preflight", verbose)
+        self.assertEqual(verbose, self.mcpctl("logs", "1", "--level", "debug"))
         quiet = self.mcpctl("logs", "1", "--quiet")
         self.assertNotIn("[INFO]", quiet)
         self.assertIn("installed 1.0.0-", quiet)
@@ -80,8 +82,6 @@ class JobLogs(UnchangedCase):
         self.assertEqual([], self.events("1", "--after", str(len(events))))
         self.assertEqual([], self.events("1", "--after", "1000000"))
 
-    def test_events_are_numbered_timed_in_utc_and_end_with_the_last(self):
-        events = self.events("1")
     def test_damage_in_a_log_is_told_and_what_lies_behind_it_is_shown(self):
         for _ in range(3):  # of the last ones the next start looks after
             self.mcpctl("check")
@@ -100,6 +100,8 @@ class JobLogs(UnchangedCase):
         self.daemon.start()
         self.assertIn("the rest of this log is lost", self.mcpctl("logs", "1"))
 
+    def test_events_are_numbered_timed_in_utc_and_end_with_the_last(self):
+        events = self.events("1")
         for event in events:
             self.assertRegex(event["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
             self.assertTrue(event["id"] and event["phase"])
