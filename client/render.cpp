@@ -30,10 +30,6 @@ std::string_view tier_colour(Tier tier) {
   return "";
 }
 
-std::string counted(long long count, const char* unit) {
-  return std::to_string(count) + " " + unit + (count == 1 ? "" : "s");
-}
-
 std::string bar(std::uint64_t done, std::uint64_t total) {
   constexpr std::uint64_t kCells = 24;
   const std::uint64_t full = total == 0 ? 0 : std::min(done, total) * kCells / total;
@@ -111,6 +107,10 @@ std::string shortened(std::string_view text, std::size_t width) {
   return std::string(text.substr(0, at)) + (width > 0 ? "…" : "");
 }
 
+std::string counted(long long count, const char* unit) {
+  return std::to_string(count) + " " + unit + (count == 1 ? "" : "s");
+}
+
 std::string local_time(TimePoint time) {
   const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
   std::tm parts{};
@@ -152,7 +152,7 @@ namespace {
 bool has_fields_for(std::string_view pattern, const nlohmann::json& fields) {
   for (std::size_t open = pattern.find('{'); open != pattern.npos;
        open = pattern.find('{', open + 1)) {
-    const std::size_t close = pattern.find('}', open);
+    const std::size_t close = pattern.find_first_of(":}", open);
     if (close == pattern.npos) return true;
     if (!fields.contains(std::string(pattern.substr(open + 1, close - open - 1)))) return false;
   }

@@ -26,6 +26,8 @@ std::string local_time(TimePoint time);
 std::string local_time(std::string_view protocol_time);
 /// "3 minutes ago", "in 2 hours", "just now": rounded, for people.
 std::string relative_time(TimePoint time, TimePoint now);
+/// "1 file", "3 files".
+std::string counted(long long count, const char* unit);
 
 /// Puts SGR colour codes around text, or nothing where colours are off.
 class Paint {

@@ -135,7 +135,8 @@ void add_verified(const nlohmann::json& app, Lines& lines, const Paint& paint) {
   const nlohmann::json& verified = member_of(app, "verified");
   if (verified.is_null()) return;
   const nlohmann::json& damaged = member_of(verified, "damaged");
-  const std::string files = std::to_string(number_of(verified, "files")) + " files compared";
+  const std::string files =
+      counted(static_cast<long long>(number_of(verified, "files")), "file") + " compared";
   if (damaged.empty()) {
     lines.line("verified", paint(kGood, "all as released") + ", " + files);
     return;

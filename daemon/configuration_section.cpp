@@ -101,6 +101,8 @@ std::int64_t Section::whole(std::string_view name, std::int64_t current, std::in
   if (!setting) return current;
   if (setting->type == Setting::Type::kNumber && std::abs(setting->number) >= 9e18)
     refuse(*setting, "must be at most " + std::to_string(most));
+  if (setting->type == Setting::Type::kNumber)
+    refuse(*setting, "must be a whole number, not a fraction");
   expect(*setting, Setting::Type::kInteger);
   if (setting->integer < least) refuse(*setting, "must be at least " + std::to_string(least));
   if (setting->integer > most) refuse(*setting, "must be at most " + std::to_string(most));

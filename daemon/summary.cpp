@@ -21,7 +21,8 @@ std::string in_seconds(std::chrono::milliseconds duration) {
 }
 
 std::string changes_line(const ListingChanges& changes) {
-  return std::to_string(changes.changed.size()) + " files changed, " +
+  const std::size_t changed = changes.changed.size();
+  return std::to_string(changed) + (changed == 1 ? " file changed, " : " files changed, ") +
          std::to_string(changes.added.size()) + " added, " +
          std::to_string(changes.removed.size()) + " removed";
 }

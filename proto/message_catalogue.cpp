@@ -12,7 +12,8 @@ struct Message {
   std::string_view text;
 };
 
-/// Sorted by id. An id is never given another meaning: stored logs refer to it.
+/// Sorted by id. An id is never given another meaning: stored logs refer to it. {name} stands for a
+/// field, {name:thing} for that number of things.
 constexpr auto kMessages = std::to_array<Message>({
     {"activate.switched", "switched from {from} to {to}"},
     {"adopt.entry", "adopted {link}, which was {what}"},
@@ -67,9 +68,9 @@ constexpr auto kMessages = std::to_array<Message>({
     {"job.queued", "job {job} waits for its turn at position {position}"},
     {"job.refused", "{message}"},
     {"job.started", "{kind} of {app} started for {owner} ({mode})"},
-    {"log.lost", "what stood in this job's log before is lost"},
     {"log.cut", "the rest of this log is lost: {file} is damaged, or was cut off"},
     {"log.damaged", "{what} of this log cannot be read: {file} is damaged there"},
+    {"log.lost", "what stood in this job's log before is lost"},
     {"path.shadowed", "{link} is hidden by {by}, which comes first on PATH: {fix}"},
     {"phase.started", "{phase}"},
     {"preflight.old_lock",
@@ -109,24 +110,24 @@ constexpr auto kMessages = std::to_array<Message>({
     {"service.warning",
      "service {unit} does not run with the new release: {reason}; the job goes on, since {user} is "
      "not in required_users"},
-    {"snapshot.saved", "saved {files} configuration files of {user} ({bytes})"},
+    {"snapshot.saved", "saved the configuration files of {user}: {files} ({bytes})"},
     {"snapshot.skipped", "configuration of {user} left alone: {reason}"},
     {"source.cache_damaged", "the clone of {location} is damaged and is made anew: {reason}"},
-    {"source.cloned", "cloned {location}: {objects} objects, {bytes} bytes"},
+    {"source.cloned", "cloned {location}: {objects:object}, {bytes:byte}"},
     {"source.differs",
-     "{count} files differ from HEAD and are not part of this release (--worktree takes tracked "
+     "not part of this release: {count:file} with differences from HEAD (--worktree takes tracked "
      "files as they are): {files}"},
-    {"source.fetched", "fetched what is new in {location}: {objects} objects, {bytes} bytes"},
+    {"source.fetched", "fetched what is new in {location}: {objects:object}, {bytes:byte}"},
     {"source.fetching", "fetching: {objects} of {total} objects, {bytes} bytes"},
     {"source.made_executable", "{path} is an entry point but was not executable; it is now"},
     {"source.not_compared", "the files could not be compared with HEAD: {reason}"},
-    {"source.worktree", "taking {count} files that differ from HEAD as they are: {files}"},
+    {"source.worktree", "taking {count:file} with differences from HEAD, as found: {files}"},
     {"stage.damaged",
      "the stored {release} is damaged ({reason}): staging it again under another name"},
-    {"stage.done", "staged {release}: {files} files, {changed} of them written ({bytes})"},
+    {"stage.done", "staged {release}: {files:file}, {changed} of them written ({bytes})"},
     {"stage.exists", "{release} is already staged and verified"},
     {"stage.progress", "staged {done} of {total} files, {bytes} bytes"},
-    {"stage.reused", "{files} unchanged files taken from the release before"},
+    {"stage.reused", "{files:unchanged file} taken from the release before"},
     {"stale.copy",
      "stale: {distribution}, installed with pip, is another copy of this application (it brought "
      "{link}): remove it with '{fix}', then 'mcpctl upgrade' if that took {link} along"},
@@ -162,6 +163,16 @@ std::string shown(const nlohmann::json& value) {
   return list;
 }
 
+/// What stands in a text for a placeholder, which is given without its braces.
+std::string filled_in(std::string_view placeholder, const nlohmann::json& fields) {
+  const std::size_t colon = placeholder.find(':');
+  const auto field = fields.find(std::string(placeholder.substr(0, colon)));
+  if (field == fields.end()) return "{" + std::string(placeholder) + "}";
+  if (colon == placeholder.npos) return shown(*field);
+  const std::string thing(placeholder.substr(colon + 1));
+  return shown(*field) + " " + thing + (*field == 1 ? "" : "s");
+}
+
 std::string without_template(std::string_view id, const nlohmann::json& fields) {
   std::string text(id);
   if (!fields.empty()) text.append(" ").append(shown(fields));
@@ -188,9 +199,7 @@ std::string render_message(std::string_view id, const nlohmann::json& fields) {
     const std::size_t close = open == rest.npos ? open : rest.find('}', open);
     text += rest.substr(0, open);
     if (close == rest.npos) break;
-    const std::string_view placeholder = rest.substr(open, close - open + 1);
-    const std::string key(placeholder.substr(1, placeholder.size() - 2));
-    text += fields.contains(key) ? shown(fields.at(key)) : std::string(placeholder);
+    text += filled_in(rest.substr(open + 1, close - open - 1), fields);
     rest.remove_prefix(close + 1);
   }
   return text;

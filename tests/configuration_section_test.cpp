@@ -52,7 +52,7 @@ TEST_CASE("whole numbers keep their bounds however large they are written") {
   CHECK(refusal(R"({"n": -1})", read) == "1: /n: must be at least 1");
   CHECK(refusal(R"({"n": 11})", read) == "1: /n: must be at most 10");
   CHECK(refusal(R"({"n": 99999999999999999999})", read) == "1: /n: must be at most 10");
-  CHECK(refusal(R"({"n": 1.5})", read) == "1: /n: must be a whole number, not a number");
+  CHECK(refusal(R"({"n": 1.5})", read) == "1: /n: must be a whole number, not a fraction");
 }
 
 TEST_CASE("a deadline may have a fraction but not be zero") {

@@ -16,7 +16,16 @@ TEST_CASE("fields are put into the template of their message") {
   CHECK(render_message("preflight.problem", {{"reason", json::array({"a", 2, "c"})}}) == "a, 2, c");
 }
 
+TEST_CASE("one thing is counted otherwise than several") {
+  CHECK(render_message("stage.reused", {{"files", 1}}) ==
+        "1 unchanged file taken from the release before");
+  CHECK(render_message("source.worktree", {{"count", 1}, {"files", json::array({"a"})}}) ==
+        "taking 1 file with differences from HEAD, as found: a");
+}
+
 TEST_CASE("a missing field stays visible") {
+  CHECK(render_message("stage.reused", json::object()) ==
+        "{files:unchanged file} taken from the release before");
   CHECK(render_message("phase.started", json::object()) == "{phase}");
 }
 

@@ -33,7 +33,7 @@ class Checkouts(Sources):
 
     def test_head_is_taken_and_what_differs_is_listed(self):
         warning = self.warning(self.mcpctl("upgrade"))
-        for words in ("3 files differ from HEAD", "lib/greeting.sh", "lib/untracked.sh",
+        for words in ("3 files with differences from HEAD", "lib/greeting.sh", "lib/untracked.sh",
                       "lib/gone.sh", "--worktree"):
             self.assertIn(words, warning)
         self.assertEqual("hello from demo 1.1.0\n", self.sandbox.demo().stdout)
@@ -182,7 +182,7 @@ class Directories(Sources):
         self.write("lib/version.sh", "version=1.1.0 # again\n")
         text = self.upgrade()
         self.assertRegex(text, r"4 files, 1 of them written")
-        self.assertRegex(text, r"1 files changed, 0 added, 0 removed")
+        self.assertRegex(text, r"1 file changed, 0 added, 0 removed")
 
 
 class DefaultSource(UnchangedCase):
