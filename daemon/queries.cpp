@@ -256,7 +256,7 @@ void Queries::add_denied(const Application& app, json& document) const {
       {{"what", "version " + newest->version + " failed check '" + denied->check + "' in job " +
                     job + " (" + denied->reason + ") and is not tried again unless told to"},
        {"remedy", "wait for a newer release; 'mcpctl logs " + job +
-                      "' tells more, 'mcpctl upgrade --force' tries it again"}});
+                      " -v' tells more, 'mcpctl upgrade --force' tries it again"}});
 }
 
 void Queries::add_copies(const Application& app, json& document) const {
