@@ -60,8 +60,8 @@ class GitServer(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, root, handler=GitHandler):
-        super().__init__(("127.0.0.1", 0), handler)
+    def __init__(self, root, handler=GitHandler, port=0):
+        super().__init__(("127.0.0.1", port), handler)
         self.root = root
         self.prepare()
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()

@@ -115,6 +115,11 @@ class FaultyHandler(GitHandler):
     """git behind HTTPS, with the password and the faults its server is told to have."""
 
     def answer(self, body):
+        if self.server.fault == "unwell":
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if self.server.password:
             wanted = base64.b64encode(f"me:{self.server.password}".encode()).decode()
             if self.headers.get("Authorization") != f"Basic {wanted}":
@@ -130,6 +135,10 @@ class FaultyHandler(GitHandler):
         if fault is None:
             super().send_content(content)
             return
+        if fault == "rubbish":  # a pack whose first object is none
+            super().send_content(content[:content.index(b"PACK") + 12] +
+                                 b"\x7f" * (len(content) - content.index(b"PACK") - 12))
+            return
         self.wfile.write(content[:len(content) * 2 // 3])
         self.wfile.flush()
         if fault == "stall":
@@ -140,11 +149,11 @@ class FaultyHandler(GitHandler):
 
 
 class FaultyServer(GitServer):
-    def __init__(self, root, certificate):
+    def __init__(self, root, certificate, port=0):
         self.certificate = certificate
         self.fault, self.password = None, ""
         self.stalled, self.resume = threading.Event(), threading.Event()
-        super().__init__(root, FaultyHandler)
+        super().__init__(root, FaultyHandler, port)
 
     def prepare(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -332,6 +341,51 @@ class HttpsTest(RemoteTest):
         shutil.rmtree(self.cache("clone.git"))
         os.mkdir(self.cache("clone.git"))
         self.assertEqual(self.trusted()[0]["version"], "1.0.0")
+
+    def packs(self):
+        directory = self.cache("clone.git/objects/pack")
+        return {name: os.stat(os.path.join(directory, name)).st_ino
+                for name in os.listdir(directory)}
+
+    def assert_kept(self, packs, refusal):
+        """The refusal is no talk of damage, and the clone is what it was."""
+        self.assertIn("SourceFailed", refusal)
+        self.assertEqual(packs, self.packs())
+
+    def test_a_server_that_fails_does_not_cost_the_clone(self):
+        self.trusted()
+        packs = self.packs()
+        self.publish("two\n", "v1.1.0")
+        self.assert_kept(packs, self.refusal(self.url))  # its authority is not known
+        for fault in ("unwell", "break", "rubbish"):
+            with self.subTest(fault=fault):
+                self.server.fault = fault
+                self.assert_kept(packs, self.refusal(self.url, ca_file=self.authority))
+        self.server.fault, self.server.password = None, "s3cret"
+        self.assert_kept(packs, self.refusal(self.url, ca_file=self.authority))
+        port = self.server.server_port
+        self.server.close()
+        said = self.refusal(self.url, ca_file=self.authority)
+        self.assertIn("nothing listens there", said)
+        self.assert_kept(packs, said)
+        self.server = FaultyServer(self.top, self.server.certificate, port)
+        self.addCleanup(self.server.close)
+        resolved, worker = self.trusted()
+        self.assertEqual(resolved["version"], "1.1.0")
+        self.assertEqual(packs.items() & self.packs().items(), packs.items())
+        [fetched] = [n for n in worker.notices if n["id"] == "source.fetched"]
+        self.assertLessEqual(fetched["fields"]["objects"], 4)
+
+    def test_a_clone_with_a_whole_index_of_a_damaged_pack_is_made_anew(self):
+        self.trusted()
+        packs = self.cache("clone.git/objects/pack")
+        for name in os.listdir(packs):
+            if name.endswith(".pack"):
+                os.chmod(os.path.join(packs, name), 0o600)
+                os.truncate(os.path.join(packs, name), 40)
+        resolved, worker = self.trusted()
+        self.assertEqual(resolved["version"], "1.0.0")
+        self.assertIn("source.cache_damaged", worker.ids())
 
     def test_a_clone_beyond_its_bound_is_refused(self):
         with open(os.path.join(self.top, "work/large"), "wb") as file:

@@ -5,10 +5,12 @@
 #include <chrono>
 #include <cstdlib>
 #include <exception>
+#include <optional>
 
 #include "daemon/digest.hpp"
 #include "daemon/durable.hpp"
 #include "daemon/worker/fetch_advice.hpp"
+#include "daemon/worker/git_damage.hpp"
 #include "daemon/worker/known_hosts.hpp"
 #include "proto/text.hpp"
 
@@ -71,18 +73,35 @@ class Transfer {
     return options;
   }
 
-  /// The exception of a callback comes first: it knows better what was wrong than libgit2.
-  void check(int result) const {
-    if (failure_) std::rethrow_exception(failure_);
-    if (result >= 0) return;
-    const std::string action = "fetch " + location_.shown;
-    const Error error = git_error_of(action);
-    const std::string what = error.what();
-    const std::string advice = fetch_advice(what.substr(action.size()), of_network(error));
-    throw Error(error.code(), advice.empty() ? what : what + "; " + advice, error.context());
+  /// Of a call that reads nothing of the repository yet.
+  void check_connecting(int result) const {
+    if (const auto error = failure(result)) fail(*error, true);
+  }
+
+  /// What libgit2 says of the other side's pack may sound like damage of our own: then the
+  /// repository itself is asked.
+  void check_fetching(int result, git_repository* repository) const {
+    const auto error = failure(result);
+    if (!error) return;
+    if (blames_repository(*error)) require_whole(repository);
+    fail(*error, of_network(*error));
   }
 
  private:
+  std::string action() const { return "fetch " + location_.shown; }
+
+  /// The exception of a callback comes first: it knows better what was wrong than libgit2.
+  std::optional<Error> failure(int result) const {
+    if (failure_) std::rethrow_exception(failure_);
+    return result < 0 ? std::optional(git_error_of(action())) : std::nullopt;
+  }
+
+  [[noreturn]] void fail(const Error& error, bool by_network) const {
+    const std::string what = error.what();
+    const std::string advice = fetch_advice(what.substr(action().size()), by_network);
+    throw Error(error.code(), advice.empty() ? what : what + "; " + advice);
+  }
+
   template <typename Call>
   static int guarded(void* self, Call call) {
     Transfer& transfer = *static_cast<Transfer*>(self);
@@ -208,18 +227,14 @@ class Transfer {
 
 void trust_also(const std::string& ca_file) {
   if (ca_file.empty()) return;
-  git_check(git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, ca_file.c_str(), kSystemAuthorities),
-            "read the certificate authority " + escape_path(ca_file));
+  if (git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, ca_file.c_str(), kSystemAuthorities) < 0) {
+    throw Error(Code::kSource,
+                git_error_of("read the certificate authority " + escape_path(ca_file)).what() +
+                    std::string("; correct `ca_file` in the configuration"));
+  }
 }
 
 }  // namespace
-
-bool blames_repository(const Error& error) {
-  constexpr std::array kDamage{GIT_ERROR_ODB,    GIT_ERROR_OBJECT, GIT_ERROR_REFERENCE,
-                               GIT_ERROR_CONFIG, GIT_ERROR_ZLIB,   GIT_ERROR_REPOSITORY,
-                               GIT_ERROR_TREE,   GIT_ERROR_TAG,    GIT_ERROR_OS};
-  return std::ranges::find(kDamage, error.context().value("git_class", -1)) != kDamage.end();
-}
 
 FetchStatistics fetch_all(FileSystem& fs, git_repository* repository,
                           const SourceLocation& location, const SourceRequest& request,
@@ -227,14 +242,15 @@ FetchStatistics fetch_all(FileSystem& fs, git_repository* repository,
   trust_also(request.ca_file);
   Transfer transfer(fs, location, request, budget_bytes, tell);
   git_remote* remote = nullptr;
-  git_check(git_remote_create_anonymous(&remote, repository, location.url.c_str()),
-            "fetch " + location.shown);
+  transfer.check_connecting(git_remote_create_anonymous(&remote, repository, location.url.c_str()));
   const GitRemote owned(remote);
   std::string branches = "+refs/heads/*:refs/heads/*", tags = "+refs/tags/*:refs/tags/*";
   std::array<char*, 2> specs{branches.data(), tags.data()};
   const git_strarray refspecs{specs.data(), specs.size()};
   const git_fetch_options options = transfer.options();
-  transfer.check(git_remote_fetch(remote, &refspecs, &options, nullptr));
+  transfer.check_connecting(git_remote_connect(remote, GIT_DIRECTION_FETCH, &options.callbacks,
+                                               &options.proxy_opts, &options.custom_headers));
+  transfer.check_fetching(git_remote_fetch(remote, &refspecs, &options, nullptr), repository);
   const git_indexer_progress* const stats = git_remote_stats(remote);
   return {stats->received_objects, stats->received_bytes};
 }

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "daemon/durable.hpp"
+#include "daemon/worker/git_damage.hpp"
 #include "daemon/worker/git_fetch.hpp"
 #include "daemon/worker/git_source.hpp"
 #include "daemon/worker/git_tree.hpp"
@@ -71,8 +72,9 @@ class CachedClone {
     start_git();
     const std::string fresh = directory_ + "/clone.new";
     git_repository* repository = nullptr;
-    git_check(git_repository_init(&repository, fresh.c_str(), 1),
-              "make a clone in " + escape_path(directory_));
+    if (git_repository_init(&repository, fresh.c_str(), 1) < 0) {
+      throw Error(Code::kSource, git_error_of("make a clone in " + escape_path(directory_)).what());
+    }
     const GitRepository owned(repository);
     try {
       const auto stats =
