@@ -45,11 +45,12 @@ void refuse_moved_tag(const ReleaseStore& store, const ReleaseInfo& fresh) {
   }
 }
 
-/// Names the source in what a library said of it.
+/// Names the source in what a library said of it, or what its worker did.
 Error named(const Error& error, const std::string& location) {
   const std::string text = error.what(), shown = escape_path(without_password(location));
-  if (error.code() != Code::kSource || text.find(shown) != text.npos) return error;
-  return Error(Code::kSource, shown + ": " + text, error.context());
+  const bool of_source = error.code() == Code::kSource || error.code() == Code::kWorker;
+  if (!of_source || text.find(shown) != text.npos) return error;
+  return Error(error.code(), shown + ": " + text, error.context());
 }
 
 /// Jobs whose switches lie between the present and the target, newest first.
@@ -259,11 +260,11 @@ std::unique_ptr<SourceSession> JobPlanner::open_source(const JobRequest& request
   if (!environment_.user_mode && !location.starts_with("/")) {
     make_cache(environment_.tools.fs, environment_.tools.layout, app.name, who);
   }
-  const auto deadline = std::chrono::steady_clock::now() + configuration.limits.resolve;
+  const SourceLimit limit("limits.resolve_seconds", configuration.limits.resolve);
   std::unique_ptr<SourceSession> session;
   try {
-    session = SourceSession::open(environment_.tools.processes, who, wanted, deadline,
-                                  cancellation_, [&](const Notice& notice) { log_.emit(notice); });
+    session = SourceSession::open(environment_.tools.processes, who, wanted, limit, cancellation_,
+                                  [&](const Notice& notice) { log_.emit(notice); });
   } catch (const Error& error) {
     throw named(error, location);
   }

@@ -31,16 +31,16 @@ void warn_left_alone(StepContext& context, const std::vector<std::string>& paths
 }  // namespace
 
 void apply_stage(const Step& step, StepContext& context) {
-  const auto deadline = std::chrono::steady_clock::now() + step.deadline;
+  const SourceLimit limit("limits.stage_seconds", step.deadline);
   SourceSession& source = *context.running.source;
   const StageReport report = context.releases.stage(
       context.plan.job, context.running.order,
       [&](const std::vector<std::size_t>& indexes, const auto& sink) {
-        source.read(indexes, deadline, sink);
+        source.read(indexes, limit, sink);
       },
       [&](std::size_t done, std::size_t total, std::uint64_t bytes) {
         if (context.running.cancellation) context.running.cancellation->check();
-        if (std::chrono::steady_clock::now() > deadline) {
+        if (std::chrono::steady_clock::now() > limit.deadline()) {
           throw Error(Code::kTimeout, "staging took longer than its deadline of " +
                                           std::to_string(step.deadline.count()) +
                                           " s: see limits.stage_seconds in the configuration");

@@ -6,6 +6,7 @@
 #include "daemon/source_wire.hpp"
 #include "proto/error.hpp"
 #include "proto/text.hpp"
+#include "proto/url.hpp"
 
 namespace mcpu {
 
@@ -117,17 +118,31 @@ class FileStream {
   std::string_view pending_;
 };
 
+bool on_this_machine(const std::string& location) {
+  return location.starts_with('/') || location.starts_with("file:");
+}
+
 }  // namespace
 
+std::string SourceLimit::overdue(const std::string& location) const {
+  return "the source " + escape_path(without_password(location)) + " was not done after " +
+         std::to_string(time_.count()) + " s: see whether its " +
+         (on_this_machine(location) ? "file system is mounted and alive"
+                                    : "server is well and the network is up") +
+         ", then try again; if it only needs longer, raise " + setting_ + " in the configuration";
+}
+
 std::unique_ptr<SourceSession> SourceSession::open(ProcessPort& processes, const Identity& who,
-                                                   const SourceRequest& request, Deadline deadline,
+                                                   const SourceRequest& request,
+                                                   const SourceLimit& limit,
                                                    const Cancellation* cancellation,
                                                    const Progress& progress) {
   std::unique_ptr<SourceSession> session(new SourceSession());
   session->cancellation_ = cancellation;
+  session->location_ = request.location;
   session->worker_ = processes.start(WorkerKind::kSource, who);
   WorkerLink& link = session->worker_->link();
-  link.limit(deadline, cancellation);
+  link.limit(limit.deadline(), cancellation, limit.overdue(request.location));
   link.send({{"resolve", to_json(request)}});
   const nlohmann::json description = await_resolved(link, progress);
   ResolvedSource& resolved = session->resolved_;
@@ -145,10 +160,10 @@ std::unique_ptr<SourceSession> SourceSession::open(ProcessPort& processes, const
 }
 
 void SourceSession::read(
-    const std::vector<std::size_t>& indexes, Deadline deadline,
+    const std::vector<std::size_t>& indexes, const SourceLimit& limit,
     const std::function<void(std::size_t index, std::string_view piece, bool last)>& sink) {
   WorkerLink& link = worker_->link();
-  link.limit(deadline, cancellation_);
+  link.limit(limit.deadline(), cancellation_, limit.overdue(location_));
   FileStream stream(link, resolved_, sink);
   for (std::size_t start = 0; start < indexes.size(); start += kReadBatch) {
     const auto end = std::min(indexes.size(), start + kReadBatch);

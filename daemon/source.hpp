@@ -1,9 +1,11 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon/listing.hpp"
@@ -14,7 +16,7 @@ namespace mcpu {
 
 /// What is wanted from a source. Sent to the source worker as JSON.
 struct SourceRequest {
-  std::string location;              ///< path or URL (file, https, http to loopback in tests, ssh)
+  std::string location;              ///< path or URL of kSourceSchemes
   std::optional<std::string> to;     ///< version, tag, branch or commit
   bool worktree = false;             ///< tracked files as they are, not HEAD
   bool closed = false;               ///< a path must be writable by its owner and root alone
@@ -40,6 +42,24 @@ struct ResolvedSource {
   std::vector<Notice> notices;
 };
 
+/// How long a source may take for something, counted from the making of this.
+class SourceLimit {
+ public:
+  /// `setting` is what says so in the configuration: "limits.resolve_seconds".
+  SourceLimit(std::string setting, std::chrono::seconds time)
+      : setting_(std::move(setting)), time_(time), deadline_(Deadline::clock::now() + time) {}
+
+  Deadline deadline() const { return deadline_; }
+  /// What to tell of a source that took longer: which, than what, and what to do next. A password
+  /// in `location` is not shown.
+  std::string overdue(const std::string& location) const;
+
+ private:
+  std::string setting_;
+  std::chrono::seconds time_;
+  Deadline deadline_;
+};
+
 /// An open source: a source worker that has resolved one release and can still be asked for its
 /// contents. Job thread only. Destroying it ends the worker.
 class SourceSession {
@@ -47,9 +67,10 @@ class SourceSession {
   using Progress = std::function<void(const Notice&)>;
 
   /// Starts a worker as `who`, resolves, validates the listing. Error{kSource} says what is wrong
-  /// with the source, kNotFound that the version does not exist, kTimeout, kCancelled, kWorker.
+  /// with the source, kNotFound that the version does not exist, kTimeout that it took longer than
+  /// `limit`; kCancelled, kWorker.
   static std::unique_ptr<SourceSession> open(ProcessPort& processes, const Identity& who,
-                                             const SourceRequest& request, Deadline deadline,
+                                             const SourceRequest& request, const SourceLimit& limit,
                                              const Cancellation* cancellation,
                                              const Progress& progress);
 
@@ -58,13 +79,14 @@ class SourceSession {
   /// Reads the contents of the files at these indexes of the listing, in order. `sink` gets the
   /// index, a piece of content and whether it is the last piece (an empty file: one empty piece).
   /// The digest of each file is checked here: a source that changed meanwhile is Error{kSource}
-  /// naming the file.
-  void read(const std::vector<std::size_t>& indexes, Deadline deadline,
+  /// naming the file; kTimeout as from open().
+  void read(const std::vector<std::size_t>& indexes, const SourceLimit& limit,
             const std::function<void(std::size_t index, std::string_view piece, bool last)>& sink);
 
  private:
   SourceSession() = default;
   std::unique_ptr<Worker> worker_;
+  std::string location_;  ///< as asked
   ResolvedSource resolved_;
   const Cancellation* cancellation_ = nullptr;
 };

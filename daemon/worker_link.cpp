@@ -121,9 +121,10 @@ WorkerLink::Header WorkerLink::header(char kind, std::size_t payload_bytes) {
   return header;
 }
 
-void WorkerLink::limit(Deadline deadline, const Cancellation* cancellation) {
+void WorkerLink::limit(Deadline deadline, const Cancellation* cancellation, std::string overdue) {
   deadline_ = deadline;
   cancellation_ = cancellation;
+  overdue_ = std::move(overdue);
 }
 
 bool WorkerLink::await_frame() {
@@ -224,7 +225,7 @@ void WorkerLink::read_exactly(char* buffer, std::size_t size) {
 void WorkerLink::check_limits() const {
   if (cancellation_ != nullptr) cancellation_->check();
   if (deadline_ != Deadline::max() && std::chrono::steady_clock::now() >= deadline_) {
-    throw Error(Code::kTimeout, "a worker did not finish in time and was stopped");
+    throw Error(Code::kTimeout, overdue_);
   }
 }
 

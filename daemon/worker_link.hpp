@@ -37,7 +37,9 @@ class WorkerLink {
 
   /// Every send and receive after this fails with Error{kTimeout} when `deadline` has passed, and
   /// with Error{kCancelled} as soon as `cancellation` (may be null; not owned) is requested.
-  void limit(Deadline deadline, const Cancellation* cancellation);
+  /// `overdue` is what the former says: only who waits knows for what, and what to do next.
+  void limit(Deadline deadline, const Cancellation* cancellation,
+             std::string overdue = "a worker did not finish in time and was stopped");
 
   /// Waits for the next frame. False: the other end has closed the link, and nothing is left to
   /// read. Fails as receive() does when a limit is reached.
@@ -73,6 +75,7 @@ class WorkerLink {
   UniqueFd socket_;
   Deadline deadline_ = Deadline::max();
   const Cancellation* cancellation_ = nullptr;
+  std::string overdue_;
 };
 
 }  // namespace mcpu

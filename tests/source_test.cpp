@@ -67,19 +67,19 @@ Listing listing_of(const std::string& path, const std::string& content) {
   return Listing({entry});
 }
 
+SourceLimit limit() { return SourceLimit("limits.some_seconds", 20s); }
+
 class SessionFixture : public SourceFixture {
  public:
   std::unique_ptr<SourceSession> open_session(ProcessPort& processes) const {
-    return SourceSession::open(processes, own_identity(), request, Deadline::clock::now() + 20s,
-                               nullptr, {});
+    return SourceSession::open(processes, own_identity(), request, limit(), nullptr, {});
   }
 
   /// The error after which a lying worker is given up.
   Error error_from(const std::function<void(WorkerLink&)>& worker) const {
     FunctionProcesses processes(worker);
     try {
-      open_session(processes)->read({0}, Deadline::clock::now() + 20s,
-                                    [](std::size_t, std::string_view, bool) {});
+      open_session(processes)->read({0}, limit(), [](std::size_t, std::string_view, bool) {});
     } catch (const Error& error) {
       return error;
     }
@@ -108,11 +108,10 @@ TEST_CASE_FIXTURE(SessionFixture, "a real worker resolves a checkout and sends w
   std::vector<std::string> contents(4);
   std::vector<std::size_t> ended;
   for (int round = 0; round < 2; ++round) {
-    session->read({0, 1, 2, 3}, Deadline::clock::now() + 20s,
-                  [&](std::size_t index, std::string_view piece, bool last) {
-                    contents.at(index) += piece;
-                    if (last) ended.push_back(index);
-                  });
+    session->read({0, 1, 2, 3}, limit(), [&](std::size_t index, std::string_view piece, bool last) {
+      contents.at(index) += piece;
+      if (last) ended.push_back(index);
+    });
   }
   CHECK(ended == std::vector<std::size_t>{0, 1, 2, 3, 0, 1, 2, 3});
   CHECK(contents[1].empty());
@@ -138,7 +137,7 @@ TEST_CASE_FIXTURE(SessionFixture, "a source that changes between listing and rea
   const auto processes = real_processes();
   const auto session = open_session(*processes);
   const auto read_all = [&] {
-    session->read({0, 1}, Deadline::clock::now() + 20s, [](std::size_t, std::string_view, bool) {});
+    session->read({0, 1}, limit(), [](std::size_t, std::string_view, bool) {});
   };
   SUBCASE("other content") { write("plain/lib/part.py", "part = 2\n"); }
   SUBCASE("more content") { write("plain/lib/part.py", "part = 1\n# more\n"); }
@@ -152,17 +151,51 @@ TEST_CASE_FIXTURE(SessionFixture, "a source that changes between listing and rea
   }
 }
 
-TEST_CASE_FIXTURE(SessionFixture, "a silent worker is given up at the deadline") {
-  FunctionProcesses processes([](WorkerLink& link) {
+TEST_CASE_FIXTURE(SessionFixture,
+                  "a silent worker is given up with the source, the limit and what to do") {
+  FunctionProcesses silent([](WorkerLink& link) {
     link.receive();
     link.receive();
   });
+  const auto text = [&](const std::string& location) -> std::string {
+    request.location = location;
+    try {
+      SourceSession::open(silent, own_identity(), request, {"limits.some_seconds", 1s}, nullptr,
+                          {});
+    } catch (const Error& error) {
+      CHECK(error.code() == Code::kTimeout);
+      return error.what();
+    }
+    return "was opened";
+  };
+  CHECK(text("https://me:s3cret@host/app.git") ==
+        "the source https://me:***@host/app.git was not done after 1 s: see whether its server is "
+        "well and the network is up, then try again; if it only needs longer, raise "
+        "limits.some_seconds in the configuration");
+  CHECK(text("/srv/app")
+            .starts_with("the source /srv/app was not done after 1 s: see whether its file system "
+                         "is mounted"));
+}
+
+TEST_CASE_FIXTURE(SessionFixture,
+                  "a worker that falls silent while contents are read is told so too") {
+  request.location = "/srv/app";
+  FunctionProcesses processes([](WorkerLink& link) {
+    link.receive();
+    link.send({{"resolved", description(1)}});
+    link.send_bytes("");
+    link.send_bytes(listing_of("bin/app", "x").to_text());
+    link.receive();
+    link.receive();
+  });
+  const auto session = open_session(processes);
   try {
-    SourceSession::open(processes, own_identity(), request, Deadline::clock::now() + 50ms, nullptr,
-                        {});
-    FAIL("was opened");
+    session->read({0}, {"limits.stage_seconds", 1s}, [](std::size_t, std::string_view, bool) {});
+    FAIL("was read");
   } catch (const Error& error) {
     CHECK(error.code() == Code::kTimeout);
+    CHECK(mentions(error, "the source /srv/app was not done after 1 s"));
+    CHECK(mentions(error, "raise limits.stage_seconds in the configuration"));
   }
 }
 
