@@ -180,7 +180,59 @@ TEST_CASE_FIXTURE(SourceFixture, "a damaged repository is an error that names th
       " rm -f .git/objects/$(echo $f | cut -c1-2)/$(echo $f | cut -c3-)");
   const Error error = refusal(scratch / "checkout");
   CHECK(error.code() == Code::kSource);
-  CHECK(mentions(error, "lib/part.py"));
+  CHECK(mentions(error, (scratch / "checkout") + ": cannot read lib/part.py of commit " +
+                            output("git -C checkout rev-parse HEAD")));
+  CHECK(mentions(error, "'git fsck'"));
+  CHECK(mentions(error, "another release with --to"));
+}
+
+TEST_CASE_FIXTURE(SourceFixture, "a tag whose commit is gone is an error, not an earlier release") {
+  make_checkout("work");
+  commit("work", "part = 2\n", "v2.0.0");
+  run("cd work && git tag -a v3.0.0 -m annotated && git clone -q --bare . ../bare.git &&"
+      " cd ../bare.git && c=$(git rev-parse v2.0.0) &&"
+      " rm -f objects/$(echo $c | cut -c1-2)/$(echo $c | cut -c3-)");
+  for (const std::string wanted : {"", "v2.0.0", "v3.0.0"}) {
+    INFO(wanted);
+    if (!wanted.empty()) request.to = wanted;
+    const Error error = refusal(scratch / "bare.git");
+    INFO(error.what());
+    CHECK(error.code() == Code::kSource);
+    CHECK(mentions(error, scratch / "bare.git"));
+    CHECK(mentions(error, wanted.empty() ? "v3.0.0" : wanted));
+    CHECK(mentions(error, "'git fsck'"));
+  }
+  request.to = "v1.0.0";
+  CHECK(open(scratch / "bare.git")->resolved.version == "1.0.0");
+}
+
+TEST_CASE_FIXTURE(SourceFixture, "a tree that holds a name twice is refused by file and commit") {
+  make_checkout("checkout");
+  const std::string blob = output("git -C checkout rev-parse HEAD:lib/part.py");
+  std::string entry("100644 lib.py\0", 14);
+  for (std::size_t i = 0; i < blob.size(); i += 2) {
+    entry += static_cast<char>(std::stoi(blob.substr(i, 2), nullptr, 16));
+  }
+  write("checkout/tree", entry + entry);
+  run("cd checkout && git update-ref refs/heads/main $(git commit-tree"
+      " $(git hash-object -w -t tree --literally tree) -m twice)");
+  const Error error = refusal(scratch / "checkout");
+  INFO(error.what());
+  CHECK(error.code() == Code::kSource);
+  CHECK(mentions(error, (scratch / "checkout") + ": lib.py is there twice in commit " +
+                            output("git -C checkout rev-parse HEAD")));
+  CHECK(mentions(error, "'git fsck'"));
+}
+
+TEST_CASE_FIXTURE(SourceFixture, "a tree that is none is an error that names the commit") {
+  make_checkout("checkout");
+  run("cd checkout && printf rubbish >tree && git update-ref refs/heads/main $(git commit-tree"
+      " $(git hash-object -w -t tree --literally tree) -m rubbish)");
+  const Error error = refusal(scratch / "checkout");
+  CHECK(error.code() == Code::kSource);
+  CHECK(mentions(error, (scratch / "checkout") + ": cannot read the tree of commit " +
+                            output("git -C checkout rev-parse HEAD")));
+  CHECK(mentions(error, "'git fsck'"));
 }
 
 TEST_CASE_FIXTURE(SourceFixture, "limits hold for committed trees before contents are unpacked") {

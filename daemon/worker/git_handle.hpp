@@ -37,6 +37,10 @@ using GitDescription = std::unique_ptr<git_describe_result, GitFree<git_describe
 /// rights than whoever asked. Any thread.
 void start_git();
 
+/// What to do about a repository in which something is missing, damaged or forged.
+inline constexpr const char* kMendRepository =
+    "see what 'git fsck' says of that repository, or choose another release with --to";
+
 /// Error{kSource} "cannot ACTION: REASON of libgit2"; context {git_class}.
 Error git_error_of(const std::string& action);
 /// Throws git_error_of if a call failed.

@@ -19,20 +19,25 @@ struct VersionTag {
   std::string name;
 };
 
-/// Empty for whatever does not lead to a commit.
-std::optional<git_oid> commit_of(git_object* object) {
+/// Empty for whatever does not lead to a commit. What cannot be read may well lead to one: to pass
+/// over it would choose another release than is meant.
+std::optional<git_oid> commit_of(git_object* object, const std::string& name) {
   git_object* commit = nullptr;
-  if (git_object_peel(&commit, object, GIT_OBJECT_COMMIT) < 0) return std::nullopt;
+  const int result = git_object_peel(&commit, object, GIT_OBJECT_COMMIT);
+  if (result == GIT_EPEEL || result == GIT_EINVALIDSPEC) return std::nullopt;
+  git_check(result, "read the commit of " + escape_path(name));
   return *git_object_id(GitObject(commit).get());
 }
 
 std::optional<git_oid> commit_of_reference(git_repository* repository, const std::string& name) {
-  git_reference* reference = nullptr;
-  if (git_reference_lookup(&reference, repository, name.c_str()) < 0) return std::nullopt;
-  const GitReference owned(reference);
+  git_oid id{};
+  const int result = git_reference_name_to_id(&id, repository, name.c_str());
+  if (result == GIT_ENOTFOUND || result == GIT_EINVALIDSPEC) return std::nullopt;
+  git_check(result, "read " + escape_path(name));
   git_object* object = nullptr;
-  if (git_reference_peel(&object, reference, GIT_OBJECT_COMMIT) < 0) return std::nullopt;
-  return *git_object_id(GitObject(object).get());
+  git_check(git_object_lookup(&object, repository, &id, GIT_OBJECT_ANY),
+            "read what " + escape_path(name) + " leads to");
+  return commit_of(GitObject(object).get(), name);
 }
 
 std::optional<git_oid> commit_by_prefix(git_repository* repository, const std::string& prefix) {
@@ -43,7 +48,7 @@ std::optional<git_oid> commit_by_prefix(git_repository* repository, const std::s
   if (git_object_lookup_prefix(&object, repository, &id, prefix.size(), GIT_OBJECT_ANY) < 0) {
     return std::nullopt;
   }
-  return commit_of(GitObject(object).get());
+  return commit_of(GitObject(object).get(), prefix);
 }
 
 /// Every tag that names a released version, the newest first.

@@ -117,8 +117,7 @@ GitRepository open_own(const std::string& directory) {
   } catch (const Error& error) {
     throw Error(error.code(),
                 error.what() + std::string("; clone it anew, or move its .git away to have the "
-                                           "directory taken as it is"),
-                error.context());
+                                           "directory taken as it is"));
   }
 }
 

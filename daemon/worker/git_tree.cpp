@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <set>
 
 #include "daemon/source_wire.hpp"
 #include "daemon/worker/blob_digests.hpp"
@@ -35,9 +36,15 @@ GitOdb objects_of(git_repository* repository) {
   return GitOdb(odb);
 }
 
-GitOdbObject read_object(git_odb* odb, const git_oid& id, const std::string& path) {
+/// What is being read of a commit, for errors.
+std::string in_commit(const std::string& path, const git_oid& commit) {
+  return escape_path(path) + " of commit " + hex_of(commit);
+}
+
+GitOdbObject read_object(git_odb* odb, const git_oid& id, const std::string& path,
+                         const git_oid& commit) {
   git_odb_object* object = nullptr;
-  git_check(git_odb_read(&object, odb, &id), "read " + escape_path(path));
+  git_check(git_odb_read(&object, odb, &id), "read " + in_commit(path, commit));
   return GitOdbObject(object);
 }
 
@@ -49,8 +56,10 @@ std::string_view content_of(const GitOdbObject& object) {
 /// Walks the trees of a commit; reads the headers of blobs but not yet their contents.
 class TreeWalk {
  public:
-  TreeWalk(git_repository* repository, const std::string& name, const SourceRequest& request)
+  TreeWalk(git_repository* repository, const git_oid& commit, const std::string& name,
+           const SourceRequest& request)
       : repository_(repository),
+        commit_(commit),
         odb_(objects_of(repository)),
         name_(name),
         exclusion_(request.exclude),
@@ -58,11 +67,13 @@ class TreeWalk {
 
   void walk(const git_tree* tree, const std::string& prefix, std::size_t depth) {
     if (depth > kMostDepth) refuse_path(name_, prefix, "is nested too deeply");
+    std::set<std::string_view> names;
     for (std::size_t i = 0; i < git_tree_entrycount(tree); ++i) {
       const git_tree_entry* const entry = git_tree_entry_byindex(tree, i);
       const std::string path = prefix + git_tree_entry_name(entry);
       const bool is_tree = git_tree_entry_filemode(entry) == GIT_FILEMODE_TREE;
       if (exclusion_.covers(path, is_tree)) continue;
+      if (!names.insert(git_tree_entry_name(entry)).second) refuse_twice(path);
       is_tree ? descend(entry, path, depth) : add(entry, path);
     }
   }
@@ -74,9 +85,15 @@ class TreeWalk {
   void descend(const git_tree_entry* entry, const std::string& path, std::size_t depth) {
     git_tree* tree = nullptr;
     git_check(git_tree_lookup(&tree, repository_, git_tree_entry_id(entry)),
-              "read the directory " + escape_path(path));
+              "read the directory " + in_commit(path, commit_));
     const GitTree owned(tree);
     walk(tree, path + "/", depth + 1);
+  }
+
+  [[noreturn]] void refuse_twice(const std::string& path) const {
+    refuse_path(name_, path,
+                "is there twice in commit " + hex_of(commit_) +
+                    ", as in no tree that git makes; exclude it, or " + kMendRepository);
   }
 
   void add(const git_tree_entry* entry, const std::string& path) {
@@ -107,7 +124,8 @@ class TreeWalk {
   std::size_t size_of(const git_oid& id, const std::string& path) const {
     std::size_t size = 0;
     git_object_t type = GIT_OBJECT_INVALID;
-    git_check(git_odb_read_header(&size, &type, odb_.get(), &id), "read " + escape_path(path));
+    git_check(git_odb_read_header(&size, &type, odb_.get(), &id),
+              "read " + in_commit(path, commit_));
     if (type != GIT_OBJECT_BLOB) refuse_path(name_, path, "is no file in the object store");
     return size;
   }
@@ -117,11 +135,12 @@ class TreeWalk {
     if (size_of(id, link.path) > kMaxTargetBytes) {
       refuse_path(name_, link.path, "is a link with an endless target; exclude it");
     }
-    link.target = content_of(read_object(odb_.get(), id, link.path));
+    link.target = content_of(read_object(odb_.get(), id, link.path, commit_));
     if (link.target.empty()) refuse_path(name_, link.path, "is a link to nothing; exclude it");
   }
 
   git_repository* repository_;
+  git_oid commit_;
   GitOdb odb_;
   const std::string& name_;
   Exclusion exclusion_;
@@ -131,17 +150,19 @@ class TreeWalk {
 
 class CommitSource : public OpenedSource {
  public:
-  CommitSource(GitRepository repository, GitTree tree)
+  CommitSource(GitRepository repository, GitTree tree, const git_oid& commit)
       : repository_(std::move(repository)),
+        commit_(commit),
         odb_(objects_of(repository_.get())),
         tree_(std::move(tree)) {}
 
   void read(const ListingEntry& file, const Sink& sink) override {
     git_tree_entry* entry = nullptr;
     git_check(git_tree_entry_bypath(&entry, tree_.get(), file.path.c_str()),
-              "read " + escape_path(file.path));
+              "read " + in_commit(file.path, commit_));
     const GitEntry owned(entry);
-    const GitOdbObject blob = read_object(odb_.get(), *git_tree_entry_id(entry), file.path);
+    const GitOdbObject blob =
+        read_object(odb_.get(), *git_tree_entry_id(entry), file.path, commit_);
     std::string_view content = content_of(blob);
     while (!content.empty()) {
       sink(content.substr(0, kPieceBytes));
@@ -151,17 +172,18 @@ class CommitSource : public OpenedSource {
 
  private:
   GitRepository repository_;
+  git_oid commit_;
   GitOdb odb_;
   GitTree tree_;
 };
 
 /// Reads and hashes one blob. Large ones are read one at a time: memory is bounded by the largest,
 /// not by the sum.
-Sha256 hash_blob(git_odb* odb, const git_oid& id, const ListingEntry& entry,
+Sha256 hash_blob(git_odb* odb, const git_oid& id, const ListingEntry& entry, const git_oid& commit,
                  const std::string& name, std::mutex& large) {
   std::unique_lock lock(large, std::defer_lock);
   if (entry.size_bytes > kLargeBytes) lock.lock();
-  const GitOdbObject blob = read_object(odb, id, entry.path);
+  const GitOdbObject blob = read_object(odb, id, entry.path, commit);
   const std::string_view content = content_of(blob);
   if (is_lfs_pointer(content)) {
     refuse_path(name, entry.path, "is a Git LFS pointer, which is not followed; exclude it");
@@ -170,8 +192,9 @@ Sha256 hash_blob(git_odb* odb, const git_oid& id, const ListingEntry& entry,
 }
 
 /// Fills in the digest of each file; what was hashed before is not unpacked again.
-void hash_blobs(const std::string& repository, const std::string& name, BlobDigests& digests,
-                const std::vector<git_oid>& ids, std::vector<ListingEntry>& entries) {
+void hash_blobs(const std::string& repository, const git_oid& commit, const std::string& name,
+                BlobDigests& digests, const std::vector<git_oid>& ids,
+                std::vector<ListingEntry>& entries) {
   std::mutex large;
   std::atomic<std::size_t> fresh{0};
   on_several_threads(entries.size(), [&]() -> Work {
@@ -181,7 +204,8 @@ void hash_blobs(const std::string& repository, const std::string& name, BlobDige
       if (entries[i].type != EntryType::kFile) return;
       const auto known = digests.find(ids[i]);
       if (!known) ++fresh;
-      entries[i].content = known ? *known : hash_blob(odb.get(), ids[i], entries[i], name, large);
+      entries[i].content =
+          known ? *known : hash_blob(odb.get(), ids[i], entries[i], commit, name, large);
     };
   });
   std::vector<BlobDigests::Known> all;
@@ -203,12 +227,12 @@ std::unique_ptr<OpenedSource> open_commit(FileSystem& fs, GitRepository reposito
                                           const git_oid& commit, const std::string& name,
                                           const SourceRequest& request) {
   GitTree tree = tree_of(repository.get(), commit);
-  TreeWalk walk(repository.get(), name, request);
+  TreeWalk walk(repository.get(), commit, name, request);
   walk.walk(tree.get(), "", 0);
   std::vector<ListingEntry> entries = walk.entries();
   BlobDigests digests(fs, digests_file(name, request));
-  hash_blobs(git_repository_path(repository.get()), name, digests, walk.ids(), entries);
-  auto source = std::make_unique<CommitSource>(std::move(repository), std::move(tree));
+  hash_blobs(git_repository_path(repository.get()), commit, name, digests, walk.ids(), entries);
+  auto source = std::make_unique<CommitSource>(std::move(repository), std::move(tree), commit);
   source->resolved.listing = Listing(std::move(entries));
   source->resolved.commit = hex_of(commit);
   return source;

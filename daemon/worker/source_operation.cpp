@@ -75,6 +75,19 @@ std::unique_ptr<OpenedSource> open_path(FileSystem& fs, const SourceLocation& lo
   return open_directory(fs, path, request);
 }
 
+/// What libgit2 says of a repository it was reading becomes an error with whose it is and what to
+/// do: such a text names an object and no more.
+template <typename Read>
+auto reading(const std::string& shown, Read read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    if (!error.context().contains("git_class")) throw;
+    throw Error(error.code(), escape_path(shown) + ": " + error.what() + "; " + kMendRepository,
+                error.context());
+  }
+}
+
 std::unique_ptr<OpenedSource> open_location(FileSystem& fs, const SourceLocation& location,
                                             const SourceRequest& request, const Tell& tell) {
   if (location.kind == LocationKind::kPath || location.kind == LocationKind::kFileUrl) {
@@ -237,7 +250,8 @@ void answer_read(WorkerLink& link, OpenedSource& source, const nlohmann::json& i
   ContentStream stream(link);
   for (const auto& index : indexes) {
     const ListingEntry& entry = entries.at(index.get<std::size_t>());
-    if (entry.type == EntryType::kFile) send_content(source, entry, stream);
+    if (entry.type != EntryType::kFile) continue;
+    reading(source.resolved.location, [&] { send_content(source, entry, stream); });
   }
   stream.flush();
 }
@@ -282,10 +296,10 @@ std::unique_ptr<OpenedSource> open_source(FileSystem& fs, const SourceRequest& r
                 {{"field", "worktree"}, {"reason", "cannot be combined with `to`"}});
   }
   const SourceLocation location = parse_location(request.location);
-  auto source = open_location(fs, location, request, tell);
+  auto source = reading(location.shown, [&] { return open_location(fs, location, request, tell); });
   source->resolved.location = location.shown;
   complete_entry_points(request, source->resolved);
-  complete_changelog(request, *source);
+  reading(location.shown, [&] { complete_changelog(request, *source); });
   complete_version(source->resolved);
   return source;
 }
