@@ -4,6 +4,8 @@
 #include <array>
 #include <string_view>
 
+#include "proto/url.hpp"
+
 namespace mcpu {
 namespace {
 
@@ -73,7 +75,7 @@ std::string source_rule(const std::string& text) {
     static constexpr std::array<std::string_view, 4> kSchemes{"file", "http", "https", "ssh"};
     const std::string_view given = std::string_view(text).substr(0, scheme);
     if (std::find(kSchemes.begin(), kSchemes.end(), given) == kSchemes.end())
-      return "has a scheme other than file, http, https and ssh";
+      return std::string("has a scheme other than ") + kSourceSchemes;
     return text.size() == scheme + 3 ? "is an incomplete URL" : "";
   }
   const std::size_t at = text.find('@');

@@ -16,7 +16,7 @@ std::string account_name_rule(const std::string& text);
 std::string absolute_path_rule(const std::string& text);
 /// Relative, without empty, "." and ".." components.
 std::string relative_path_rule(const std::string& text);
-/// An absolute path or a URL (file, http, https, ssh, or USER@HOST:PATH).
+/// An absolute path or a URL of kSourceSchemes, or USER@HOST:PATH.
 std::string source_rule(const std::string& text);
 std::string not_empty_rule(const std::string& text);
 /// Empty, or a JSON pointer ("/mcpServers").

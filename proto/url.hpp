@@ -4,6 +4,9 @@
 
 namespace mcpu {
 
+/// The kinds of URL that are fetched, for messages.
+inline constexpr const char* kSourceSchemes = "https, ssh or file (http from this machine alone)";
+
 /// A source as anybody may see it: the password in a URL, or a name that is a token, becomes "***".
 /// Paths, and URLs without one, stay as they are.
 std::string without_password(const std::string& source);

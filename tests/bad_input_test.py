@@ -102,6 +102,14 @@ class BadSources(UnchangedCase):
             with self.subTest(url=url):
                 self.refused("upgrade", "--from", url, says=url.split(":")[0])
 
+    def test_the_same_schemes_are_named_wherever_one_is_refused(self):
+        schemes = "https, ssh or file (http from this machine alone)"
+        self.refused("upgrade", "--from", "ftp://example.org/demo", says=schemes)
+        self.refused("upgrade", "--from", "http://192.0.2.1/demo",
+                     says=["http://192.0.2.1/demo", "anyone on the way", "https or ssh"])
+        self.sandbox.write_configuration({"source": "ftp://example.org/demo"})
+        self.assertIn(schemes, self.daemon.run("--check-config").stderr)
+
     def test_an_application_that_is_not_configured_is_named_with_those_that_are(self):
         for command in ("upgrade", "rollback", "check", "status", "releases", "hold"):
             with self.subTest(command=command):

@@ -46,9 +46,10 @@ TEST_CASE("ssh has two forms") {
 
 TEST_CASE("what is unsafe or incomplete is refused, without repeating a password") {
   for (const char* text :
-       {"relative/path", "git://host/x", "http://example.org/x", "https://", "https:///x",
-        "https://host", "ssh://-oProxyCommand=x/y", "https://h:0/x", "https://h:99999/x",
-        "file://other/x", "ext::sh -c x", "https://me:secret@h:x/y"}) {
+       {"relative/path", "git://host/x", "http://example.org/x", "http://127.example.org/x",
+        "http://192.168.0.9/x", "https://", "https:///x", "https://host",
+        "ssh://-oProxyCommand=x/y", "https://h:0/x", "https://h:99999/x", "file://other/x",
+        "ext::sh -c x", "https://me:secret@h:x/y"}) {
     INFO(text);
     try {
       parse_location(text);
@@ -60,7 +61,11 @@ TEST_CASE("what is unsafe or incomplete is refused, without repeating a password
   }
   CHECK_THROWS_AS(parse_location("https://host/a\nb"), Error);
   CHECK_THROWS_AS(parse_location(std::string("/srv\0x", 6)), Error);
-  CHECK(parse_location("http://127.0.0.1:8080/x").kind == Kind::kHttp);
+  for (const char* own : {"http://127.0.0.1:8080/x", "http://127.8.9.1/x", "http://[::1]:80/x",
+                          "http://localhost/x"}) {
+    INFO(own);
+    CHECK(parse_location(own).kind == Kind::kHttp);
+  }
 }
 
 }  // namespace mcpu::source_location_test

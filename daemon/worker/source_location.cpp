@@ -1,5 +1,7 @@
 #include "daemon/worker/source_location.hpp"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <cctype>
 #include <charconv>
@@ -7,6 +9,7 @@
 
 #include "proto/error.hpp"
 #include "proto/text.hpp"
+#include "proto/url.hpp"
 
 namespace mcpu {
 
@@ -63,8 +66,11 @@ void take_port(std::string_view& authority, SourceLocation& location) {
   authority = authority.substr(0, colon);
 }
 
+/// By the address itself: "127.example.org" is anybody's name.
 bool is_loopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
+  in_addr four{};
+  if (::inet_pton(AF_INET, host.c_str(), &four) == 1) return ntohl(four.s_addr) >> 24U == 127;
+  return host == "localhost" || host == "::1";
 }
 
 std::uint16_t default_port(Kind kind) {
@@ -101,7 +107,7 @@ SourceLocation parse_network_url(Kind kind, const std::string& scheme, std::stri
   if (kind == Kind::kHttp && !is_loopback(location.host)) {
     refuse(location.shown,
            "would come over plain http, where anyone on the way can change it; "
-           "use https or ssh");
+           "use https or ssh (http is for servers on this machine alone)");
   }
   return location;
 }
@@ -153,7 +159,8 @@ SourceLocation parse_location(const std::string& text) {
     if (scheme == "https") return parse_network_url(Kind::kHttps, scheme, rest);
     if (scheme == "http") return parse_network_url(Kind::kHttp, scheme, rest);
     if (scheme == "ssh" || scheme == "git+ssh") return parse_network_url(Kind::kSsh, "ssh", rest);
-    refuse(scheme + "://...", "is of a kind that cannot be fetched safely; use https, ssh or file");
+    refuse(scheme + "://...",
+           std::string("is of a kind that cannot be fetched safely; use ") + kSourceSchemes);
   }
   if (!text.starts_with('/') && is_scp_like(text)) return parse_scp_like(text);
   if (!text.starts_with('/')) {
