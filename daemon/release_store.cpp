@@ -118,9 +118,10 @@ std::optional<std::string> ReleaseStore::current() const {
 }
 
 std::string ReleaseStore::current_problem() const {
-  const std::string link = layout_.current(app_);
-  return escape_path(link) + ", which names the release in use, " +
-         (fs_.info(link) ? "names none that is there" : "is missing");
+  const std::string link = layout_.current(app_), role = ", which names the release in use, ";
+  if (!fs_.info(link)) return escape_path(link) + role + "is missing";
+  return escape_path(link) + role + "leads to " + escape_path(fs_.read_link(link)) +
+         ", which is not there";
 }
 
 std::vector<std::string> ReleaseStore::list() const {

@@ -175,7 +175,7 @@ TEST_CASE("a link that names no release is told of once, with the repair that me
   link_durably(machine.fs(), "releases/nope", machine.layout().current("app"));
   const json problems = Asking(machine).app().at("problems");
   REQUIRE(problems.size() == 1);
-  CHECK(contains(problems.at(0).at("what"), "names none that is there"));
+  CHECK(contains(problems.at(0).at("what"), "leads to releases/nope, which is not there"));
   CHECK(problems.at(0).at("remedy") == "run 'mcpctl repair'");
 }
 
@@ -185,7 +185,7 @@ TEST_CASE("where the release in use is gone, status says to upgrade") {
   machine.fs().rename(machine.layout().release("app", id), "/elsewhere");
   const json app = Asking(machine).app();
   CHECK(app.at("entry_points").at(0).at("state") == "broken");
-  REQUIRE(names(app.at("problems"), "names none that is there"));
+  REQUIRE(names(app.at("problems"), "leads to releases/" + id + ", which is not there"));
   CHECK(app.at("problems").at(0).at("remedy") == "run 'mcpctl upgrade'");
 }
 

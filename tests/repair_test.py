@@ -69,7 +69,7 @@ class Repair(UnchangedCase):
         told = self.said("status", status=1)
         self.assertEqual(1, told.count("PROBLEM"), told)
         self.assertIn("mcpctl repair", told)
-        self.assertIn("names none that is there", self.said("repair", "--dry-run"))
+        self.assertIn("leads to releases/nope, which is not there", self.said("repair", "--dry-run"))
         self.said("repair")
         self.assert_well()
 
