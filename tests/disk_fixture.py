@@ -125,7 +125,6 @@ class Disk:
     @contextlib.contextmanager
     def filled(self, left_bytes):
         """Full, but for so many bytes."""
-        self.sync()  # what was freed before is free only now
         ballast = self.top / "ballast"
         with open(ballast, "wb", buffering=0) as file:
             size = 0

@@ -136,9 +136,9 @@ class FullDisk(CrashTestCase):
             self.assertEqual(1, done.status, done)
             self.assertIn(ADVICE, done.stdout)
             self.assertEqual(old, self.machine.view())
-            # The job's result is told, and cannot be stored.
+            # The job's result is told, whether or not what the start gave back had room for it.
             done = self.machine.sandbox.mcpctl("status")
-            self.assertEqual(6, done.status, done)
+            self.assertIn(done.status, (0, 6), done)
             self.assertIn(ADVICE, done.stdout)
         self.upgrade_to_next()
         self.machine.mcpctl("status")
