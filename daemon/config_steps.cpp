@@ -84,11 +84,10 @@ struct WalkBack {
 FileState one_back(const FileState& reached, const FileState& before, const FileState* after,
                    bool by_release) {
   FileState state = before;
-  const bool mode_there = reached.exists && after != nullptr && after->exists;
-  const bool ours = by_release || !mode_there || after->mode == before.mode;
-  if (reached.exists && !(ours && (!mode_there || after->mode == reached.mode))) {
-    state.mode = reached.mode;
-  }
+  if (!reached.exists || after == nullptr || !after->exists) return state;
+  const bool set_since = after->mode != reached.mode;
+  const bool set_meanwhile = !by_release && after->mode != before.mode;
+  if (set_since || set_meanwhile) state.mode = reached.mode;
   return state;
 }
 

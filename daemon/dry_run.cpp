@@ -80,8 +80,7 @@ json repairs_of(const JobEnvironment& environment, const PreparedJob& job) {
   if (!store.current()) {
     list.push_back(store.current_problem() + ": it names " + job.plan.to + " again");
   }
-  const EntryPoints entry_points(tools.fs, tools.layout, job.app->name, job.app->entry_points,
-                                 tools.launcher);
+  const EntryPoints entry_points = entry_points_of(environment, *job.app);
   for (const std::string& one : entry_points.problems()) {
     list.push_back(problem(one).at("what").get<std::string>() + ": it is put back");
   }

@@ -89,11 +89,11 @@ class Daemon {
     });
     if (instance_.user_mode) server.when_idle(configuration_->idle_exit, [&] { server.stop(); });
     // Who edits the file there need not know that a daemon runs, nor how it is told.
-    server.on_connection([&] {
-      if (instance_.user_mode && configuration_stamp(instance_) != stamp_) {
-        reload(service, server, supervision);
-      }
-    });
+    if (instance_.user_mode) {
+      server.on_connection([&] {
+        if (configuration_stamp(instance_) != stamp_) reload(service, server, supervision);
+      });
+    }
     notify_service_manager("READY=1");
     service.start();  // with the recovery, if one is pending
     server.on_events([&] { supervision.look(); });

@@ -10,6 +10,7 @@
 #include "daemon/entry_status.hpp"
 #include "daemon/old_scripts.hpp"
 #include "daemon/problem.hpp"
+#include "daemon/release_health.hpp"
 #include "daemon/retention.hpp"
 #include "daemon/services_down.hpp"
 #include "daemon/source_rights.hpp"
@@ -105,8 +106,7 @@ json Queries::application(const Application& app, bool verify) const {
   const Tools& tools = environment_.tools;
   const ApplicationState& state = state_->application(app.name);
   const ReleaseStore store(tools.fs, tools.layout, app.name);
-  const EntryPoints entry_points(tools.fs, tools.layout, app.name, app.entry_points,
-                                 tools.launcher);
+  const EntryPoints entry_points = entry_points_of(environment_, app);
   json document{{"app", app.name},           {"paused", state.paused.has_value()},
                 {"left", state.left()},      {"entry_points", json::array()},
                 {"problems", json::array()}, {"last_job", nullptr}};
@@ -193,11 +193,10 @@ void Queries::add_current(const Application& app, const ReleaseStore& store,
     if (!known || !here || *here < *known) document["newer"] = state.newest->version;
   }
   if (document.contains("newer")) add_held(app, *state.newest, document);
-  const auto health = state.health.find(current);
-  const bool known_damage = health != state.health.end() && !health->second.passed;
-  if (known_damage && !verify) {
+  const Health* const known = known_damage(state, current);
+  if (known && !verify) {
     document["problems"].push_back(
-        {{"what", "release " + current + " is damaged: " + health->second.summary},
+        {{"what", "release " + current + " is damaged: " + known->summary},
          {"remedy", kMendRelease},
          {"file", environment_.tools.layout.tree(app.name, current)}});
   }

@@ -4,6 +4,11 @@
 
 namespace mcpu {
 
+const Health* known_damage(const ApplicationState& state, const std::string& release) {
+  const auto health = state.health.find(release);
+  return health == state.health.end() || health->second.passed ? nullptr : &health->second;
+}
+
 void remember_compared(StateStore& state, const ReleaseStore& store, const std::string& app,
                        const std::map<std::string, std::string>& compared) {
   std::map<std::string, Health> news;

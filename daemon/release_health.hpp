@@ -8,6 +8,9 @@
 
 namespace mcpu {
 
+/// What is known to be damaged of a release; null: nothing. As long as the state lives.
+const Health* known_damage(const ApplicationState& state, const std::string& release);
+
 /// Remembers what comparing stored releases found: the first damage of each, or nothing. Writes the
 /// state only for news, that is a damaged release or a damaged one that is whole again; a state
 /// that cannot be written keeps nobody from going on. Any thread.

@@ -7,6 +7,7 @@
 #include "daemon/durable.hpp"
 #include "daemon/job_log.hpp"
 #include "daemon/job_record.hpp"
+#include "daemon/release_health.hpp"
 #include "daemon/release_id.hpp"
 #include "proto/error.hpp"
 
@@ -23,11 +24,6 @@ void keep_release(Kept& kept, const std::string& release, const std::string& rea
   std::vector<std::string>& reasons = kept.releases[release];
   // A job that installed the same release again names it twice.
   if (std::ranges::find(reasons, reason) == reasons.end()) reasons.push_back(reason);
-}
-
-bool known_damaged(const ApplicationState& state, const std::string& release) {
-  const auto health = state.health.find(release);
-  return health != state.health.end() && !health->second.passed;
 }
 
 /// What retention does not keep, whether a process runs from it or not.
@@ -130,7 +126,7 @@ Kept what_to_keep(const ApplicationState& state, const std::string& current,
     if (count >= limit) continue;
     kept.jobs.insert(entry->job);
     // What is damaged is no way back: it does not take the place of an older one that is.
-    if (known_damaged(state, entry->from)) continue;
+    if (known_damage(state, entry->from)) continue;
     ++count;
     const std::string reason = "job " + std::to_string(entry->job);
     keep_release(kept, entry->from, reason);
